@@ -1,0 +1,89 @@
+// Package backend is the small contract between a program (internal/graph) and what runs it:
+// the float64 oracle (internal/ref), the CPU (internal/cpu) and the GPU (internal/cuda).
+//
+//	exe, err := b.Compile(program)
+//	defer exe.Close()
+//	exe.Write(program.Image, images)
+//	err = exe.Run(graph.Step)
+//	loss, err := exe.Read(program.Loss)
+package backend
+
+import (
+	"errors"
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"senet/internal/graph"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrNoDevice: the device asked for is not there.
+	ErrNoDevice = errors.New("no such device")
+	// ErrUnsupported: the backend has no such op, element type or attribute.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrDeviceLost: the device failed and the process must be started anew; nothing read from it since is to be trusted.
+	ErrDeviceLost = errors.New("device lost")
+)
+
+// Backend compiles programs for one device. Its methods may be called from any goroutine.
+type Backend interface {
+	// Name is "ref", "cpu" or "cuda:N".
+	Name() string
+	// Describe names the device and library versions, e.g. "cpu: AMD EPYC, AVX-512, 2 threads, oneDNN 3.2.0".
+	Describe() string
+	// Compile places the program's values, allocates all memory a step needs and prepares every
+	// primitive, so that Run allocates nothing. Persistent values start at zero.
+	Compile(p *graph.Program) (Executable, error)
+	// Close releases the device. All executables must have been closed.
+	Close() error
+}
+
+// Executable is a compiled program with its memory. One goroutine at a time may use it.
+type Executable interface {
+	// Write copies t, in the value's logical shape and type, to an input, parameter or state.
+	Write(v *graph.Value, t *tensor.Dense) error
+	// Read copies a parameter, state or one of Program.Outputs to a new host tensor in its logical shape.
+	Read(v *graph.Value) (*tensor.Dense, error)
+	// Run executes the nodes of one phase and returns when they are done.
+	Run(ph graph.Phase) error
+	// Memory tells where the bytes went.
+	Memory() graph.Memory
+	// Close frees the memory. The executable must not be used afterwards.
+	Close() error
+}
+
+// CheckHost verifies that t can be written to v.
+func CheckHost(v *graph.Value, t *tensor.Dense) error {
+	if v.Role == graph.Activation {
+		return fmt.Errorf("write %q: an activation cannot be written from the host", v.Name)
+	}
+	if !graph.Shape(t.Shape()).Equal(v.Shape) {
+		return fmt.Errorf("write %q: want shape %s, have %s", v.Name, v.Shape, graph.Shape(t.Shape()))
+	}
+	if t.Dtype() != HostType(v.DType) {
+		return fmt.Errorf("write %q: want %s, have %s", v.Name, v.DType, t.Dtype())
+	}
+	return nil
+}
+
+// HostType is the host tensor's element type for d.
+func HostType(d graph.DType) tensor.Dtype {
+	switch d {
+	case graph.Int32:
+		return tensor.Int32
+	case graph.Uint8:
+		return tensor.Uint8
+	}
+	return tensor.Float32
+}
+
+// Unsupported is the error for a node the named backend cannot run.
+func Unsupported(backend string, n *graph.Node) error {
+	shape := "nothing"
+	if len(n.Out) > 0 && n.Out[0] != nil {
+		shape = n.Out[0].Shape.String()
+	}
+	return fmt.Errorf("%s: %s %q to %s: %w", backend, n.Op, n.Name, shape, ErrUnsupported)
+}

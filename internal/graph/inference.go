@@ -1,0 +1,124 @@
+package graph
+
+import "fmt"
+
+// InferenceOptions configures Inference.
+type InferenceOptions struct {
+	Unfused bool // fold batch norm only; keep SE, add and ReLU apart: the oracle of the fused form
+}
+
+// Inference derives the program that evaluates the forward graph g with running
+// statistics: batch norm folded into its convolution once (phase Prepare), and the
+// block's tail, ReLU(gate * conv + shortcut), made the convolution's epilogue, with the
+// gate computed beforehand from sums over the convolution's input (early squeeze).
+func Inference(g *Graph, e Ends, o InferenceOptions) (*Program, error) {
+	if g.err != nil {
+		return nil, g.err
+	}
+	p := newProgram(g)
+	p.setEnds(e)
+	nodes := g.Nodes
+	if !o.Unfused {
+		nodes = fuse(p, nodes)
+	}
+	f := &folder{p: p, m: newMatcher(nodes), bns: batchNorms(g)}
+	for _, n := range nodes {
+		if err := f.add(n); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.check()
+}
+
+// batchNorms finds the graph's batch norms by gamma: fused nodes do not carry running statistics.
+func batchNorms(g *Graph) map[*Value]*Node {
+	bns := map[*Value]*Node{}
+	for _, n := range g.Nodes {
+		if n.Op == BatchNorm {
+			bns[n.In[1]] = n
+		}
+	}
+	return bns
+}
+
+// folder lowers training-form nodes to inference.
+type folder struct {
+	p   *Program
+	m   *matcher
+	bns map[*Value]*Node
+}
+
+func (f *folder) add(n *Node) error {
+	switch n.Op {
+	case Conv:
+		if f.m.only(n.Out[0], BatchNorm) != nil || f.m.only(n.Out[0], BNSEAddReLU) != nil {
+			return nil // emitted where its batch norm stands: by then the shortcut is there
+		}
+	case BatchNorm:
+		conv, err := f.fold(n.In[0], n.In[1])
+		if err != nil {
+			return err
+		}
+		conv.Out = []*Value{n.Out[0]}
+		f.p.emit(Step, conv)
+		return nil
+	case BNSEAddReLU:
+		return f.tail(n)
+	case MaxPool:
+		f.p.emit(Step, &Node{Op: MaxPool, Name: n.Name, Attr: n.Attr, In: n.In, Out: []*Value{n.Out[0], nil}})
+		return nil
+	}
+	f.p.emit(Step, n)
+	return nil
+}
+
+// tail emits the convolution under n with n as its epilogue.
+func (f *folder) tail(n *Node) error {
+	conv, err := f.fold(n.In[TailY], n.In[TailGamma])
+	if err != nil {
+		return err
+	}
+	if w1 := n.In[TailW1]; w1 != nil {
+		z := f.p.activation(n.Name+" squeeze", n.Out[TailGate].Shape)
+		f.p.emit(Step, &Node{Op: EarlySqueeze, Name: n.Name, Attr: conv.Attr, In: conv.In[:3], Out: []*Value{z}})
+		f.p.emit(Step, &Node{
+			Op: Excitation, Name: n.Name,
+			In:  append([]*Value{z}, n.In[TailW1:TailB2+1]...),
+			Out: []*Value{n.Out[TailGate]},
+		})
+		conv.In[3] = n.Out[TailGate]
+	}
+	conv.In[4] = n.In[TailShortcut]
+	if gamma := n.In[TailShortcutGamma]; gamma != nil {
+		project, err := f.fold(n.In[TailShortcut], gamma)
+		if err != nil {
+			return err
+		}
+		project.Out = []*Value{f.p.activation(project.Name, n.In[TailShortcut].Shape)}
+		f.p.emit(Step, project)
+		conv.In[4] = project.Out[0]
+	}
+	attr := conv.Attr.(ConvAttr)
+	attr.ReLU = n.Attr.(BNSEAddReLUAttr).ReLU
+	conv.Attr = attr
+	conv.Out = []*Value{n.Out[TailOut]}
+	f.p.emit(Step, conv)
+	return nil
+}
+
+// fold emits the folding of the batch norm with that gamma into the convolution that wrote y,
+// and returns the convolution with folded weight and bias, still without output.
+func (f *folder) fold(y, gamma *Value) (*Node, error) {
+	bn, conv := f.bns[gamma], f.m.producer[y]
+	if conv == nil || conv.Op != Conv || conv.In[2] != nil || len(f.m.readers[y]) != 1 {
+		return nil, fmt.Errorf("inference program: batch norm %q does not follow a convolution of its own without bias", bn.Name)
+	}
+	w := conv.In[1]
+	fw := f.p.value(Value{Name: w.Name + " folded", Shape: w.Shape, Role: State})
+	fb := f.p.value(Value{Name: bn.Name + " folded", Shape: Shape{w.Shape[0]}, Role: State})
+	f.p.emit(Prepare, &Node{
+		Op: FoldBN, Name: bn.Name, Attr: bn.Attr,
+		In: []*Value{w, bn.In[1], bn.In[2], bn.In[3], bn.In[4]}, Out: []*Value{fw, fb},
+	})
+	return &Node{Op: Conv, Name: conv.Name, Attr: conv.Attr, In: []*Value{conv.In[0], fw, fb, nil, nil}}, nil
+}

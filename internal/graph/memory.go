@@ -1,0 +1,173 @@
+package graph
+
+import (
+	"cmp"
+	"slices"
+)
+
+// align is the boundary of every buffer in bytes: a cache line, and the width of an AVX-512 register.
+const align = 64
+
+// Memory is where a program's activations lie in one arena, and how many bytes everything takes.
+type Memory struct {
+	Offset     []int64 // by Value.ID, bytes into the arena; -1 for values that are not in it
+	Arena      int64   // bytes of all activations, after reuse
+	Persistent int64   // bytes of parameters, states, inputs
+	Scratch    int64   // bytes the backend needs beside: convolution workspaces, per-thread sums
+	Unshared   int64   // what the arena would take without reuse
+}
+
+// Peak is the number of bytes a backend allocates for the program.
+func (m Memory) Peak() int64 { return m.Arena + m.Persistent + m.Scratch }
+
+// buffer is one stretch of the arena: a value and those that overwrite it in place.
+type buffer struct {
+	values      []*Value
+	size        int64
+	first, last int // positions of the nodes that first write and last touch it
+	offset      int64
+}
+
+// PlanMemory places the activations of p. size is the number of bytes of a value in the
+// backend's layout, 0 for a value the backend never stores. Two values share bytes only when
+// no node's run needs both, or when an op may overwrite its dying input (see inPlace).
+// Buffers are placed greedily by size, each at the lowest offset free for its lifetime
+// (Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference").
+func PlanMemory(p *Program, size func(*Value) int64) Memory {
+	m := Memory{Offset: make([]int64, len(p.Values))}
+	for i := range m.Offset {
+		m.Offset[i] = -1
+	}
+	for v := range used(p) {
+		if v.Role != Activation {
+			m.Persistent += roundUp(size(v))
+		}
+	}
+	buffers := lifetimes(p, size)
+	for _, b := range buffers {
+		m.Unshared += b.size * int64(len(b.values))
+	}
+	slices.SortStableFunc(buffers, func(a, b *buffer) int { return cmp.Compare(b.size, a.size) })
+	var placed []*buffer // by offset
+	for _, b := range buffers {
+		b.offset = lowestGap(placed, b)
+		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return cmp.Compare(x.offset, y.offset) })
+		placed = slices.Insert(placed, at, b)
+		m.Arena = max(m.Arena, b.offset+b.size)
+		for _, v := range b.values {
+			m.Offset[v.ID] = b.offset
+		}
+	}
+	return m
+}
+
+func roundUp(n int64) int64 { return (n + align - 1) / align * align }
+
+// used is the set of values that a node or the host touches: a graph's value may be absent from one of its programs.
+func used(p *Program) map[*Value]bool {
+	set := map[*Value]bool{}
+	for _, n := range p.Nodes() {
+		for _, v := range slices.Concat(n.In, n.Out) {
+			set[v] = true
+		}
+	}
+	for _, v := range p.Inputs() {
+		set[v] = true
+	}
+	delete(set, nil)
+	return set
+}
+
+// lowestGap is the lowest offset at which b overlaps no placed buffer alive at the same time.
+func lowestGap(placed []*buffer, b *buffer) int64 {
+	offset := int64(0)
+	for _, o := range placed {
+		if o.last < b.first || b.last < o.first {
+			continue
+		}
+		if o.offset-offset >= b.size {
+			break
+		}
+		offset = max(offset, o.offset+o.size)
+	}
+	return offset
+}
+
+// lifetimes lists the arena's buffers; in-place outputs join the buffer of their input.
+func lifetimes(p *Program, size func(*Value) int64) []*buffer {
+	nodes := p.Nodes()
+	lastRead := make([]int, len(p.Values))
+	for i, n := range nodes {
+		for _, v := range n.In {
+			if v != nil {
+				lastRead[v.ID] = i
+			}
+		}
+	}
+	for _, v := range p.Outputs() {
+		lastRead[v.ID] = len(nodes)
+	}
+	of := make([]*buffer, len(p.Values))
+	var buffers []*buffer
+	for i, n := range nodes {
+		taken := map[*buffer]bool{}
+		for j, v := range n.Out {
+			if v == nil || v.Role != Activation || size(v) == 0 {
+				continue
+			}
+			last := max(i, lastRead[v.ID])
+			if b := dying(n, j, i, lastRead, of, taken, roundUp(size(v))); b != nil {
+				taken[b] = true
+				b.values, b.last = append(b.values, v), last
+				of[v.ID] = b
+				continue
+			}
+			b := &buffer{values: []*Value{v}, size: roundUp(size(v)), first: i, last: last}
+			of[v.ID] = b
+			buffers = append(buffers, b)
+		}
+	}
+	return buffers
+}
+
+// dying returns the buffer of an input that output j of node n (at position i) may overwrite:
+// of the same size, read by no later node, and not yet taken by another output.
+func dying(n *Node, j, i int, lastRead []int, of []*buffer, taken map[*buffer]bool, size int64) *buffer {
+	for _, k := range inPlace(n, j) {
+		v := n.In[k]
+		if v == nil || of[v.ID] == nil {
+			continue
+		}
+		b := of[v.ID]
+		if lastRead[v.ID] == i && b.last == i && b.size == size && !taken[b] {
+			return b
+		}
+	}
+	return nil
+}
+
+// inPlace lists the inputs whose bytes output j of n may overwrite, the best first. Backends
+// promise to read element i of such an input before they write element i of the output.
+func inPlace(n *Node, j int) []int {
+	switch n.Op {
+	case ReLU, Sigmoid, ReLUGrad, SigmoidGrad:
+		return []int{0}
+	case Add:
+		return []int{0, 1}
+	case BatchNormGrad, ScaleGrad:
+		if j == 0 {
+			return []int{0}
+		}
+	case BNSEAddReLUGrad:
+		switch j {
+		case TailY: // dy over y, which no later node reads
+			return []int{TailGradIn + TailY}
+		case TailShortcut: // the masked gradient over the incoming one
+			if n.In[TailGradIn+TailShortcut] != nil {
+				return []int{TailGradIn + TailShortcut} // of a projection: over its raw output
+			}
+			return []int{TailGradDOut, TailGradDOut2}
+		}
+	}
+	return nil
+}

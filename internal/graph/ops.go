@@ -1,0 +1,160 @@
+package graph
+
+// Op names an operation. The same stem names it in ref, cpu, kernels, cuda and the
+// conformance suite. N images, C channels, H x W pixels, K classes or output channels,
+// R hidden units of an SE block; all tensors are float32 unless said otherwise.
+type Op string
+
+// Forward operations of a network as it is built.
+const (
+	// Normalize: in image (N, H, W, C) uint8; out (N, C, H, W) = (x/255 - mean) / std. Attr NormalizeAttr.
+	Normalize Op = "normalize"
+	// Conv: in x (N, C, H, W), w (K, C/groups, R, S), bias (K) optional, gate (N, K) optional, residual (N, K, P, Q) optional;
+	// out y (N, K, P, Q) = relu?(gate * (conv(x, w) + bias) + residual). Gate, residual and ReLU appear in inference only. Attr ConvAttr.
+	Conv Op = "conv"
+	// BatchNorm: in x (N, C, H, W), gamma (C), beta (C), running mean (C), running var (C);
+	// out y (N, C, H, W), batch mean (C), biased batch variance (C). Normalises with the batch's statistics and reads no running ones. Attr BatchNormAttr.
+	BatchNorm Op = "batch_norm"
+	// ReLU: in x; out max(x, 0), any shape.
+	ReLU Op = "relu"
+	// Sigmoid: in x; out 1/(1+exp(-x)), any shape.
+	Sigmoid Op = "sigmoid"
+	// Add: in a (the residual branch), b (the shortcut), same shape; out a + b.
+	Add Op = "add"
+	// GlobalAvgPool: in x (N, C, H, W); out (N, C), the mean over pixels: the squeeze of an SE block.
+	GlobalAvgPool Op = "global_avg_pool"
+	// Linear: in x (N, I), w (O, I) or (O, I, 1, 1), bias (O) optional; out (N, O) = x w' + bias.
+	Linear Op = "linear"
+	// Scale: in x (N, C, H, W), gate (N, C); out gate * x.
+	Scale Op = "scale"
+	// MaxPool: in x (N, C, H, W); out y (N, C, P, Q), window position of the maximum (N, C, P, Q) uint8 = r*kernel + s, the first on ties
+	// (optional: nil in inference). Padding never wins. Attr PoolAttr.
+	MaxPool Op = "max_pool"
+	// SoftmaxCrossEntropy: in logits (N, K), labels (N) int32, -1 for rows to ignore; out loss (1), the mean over counted rows,
+	// probabilities (N, K). With smoothing e the target is (1-e) onehot + e/K. No counted row gives loss 0. Attr LossAttr.
+	SoftmaxCrossEntropy Op = "softmax_cross_entropy"
+	// Accuracy: in logits (N, K), labels (N) int32; out (3) int32: counted rows, rows whose label is the top-1, in the top-5.
+	// The rank of a label is the number of classes with a greater logit, plus those of equal logit and lower index; a NaN logit at the label is never right.
+	Accuracy Op = "accuracy"
+)
+
+// The fused operation of training, and those of inference.
+const (
+	// BNSEAddReLU: the whole tail of a residual block after its last convolution, or plain batch norm (+ ReLU) with the rest absent.
+	// In y (N, C, H, W), gamma (C), beta (C); w1 (R, C[, 1, 1]), b1 (R), w2 (C, R[, 1, 1]), b2 (C): nil without SE, biases nil without bias;
+	// shortcut (N, C, H, W) or nil; its own gamma (C), beta (C): nil unless the shortcut is a raw projection to be normalised.
+	// Out out (N, C, H, W), batch mean (C), biased variance (C); then nil where absent: per-image mean of y (N, C), hidden units after ReLU (N, R), gate (N, C);
+	// the shortcut's batch mean (C) and variance (C).
+	//	u = gamma (y - mean) / sqrt(var + eps) + beta;  z = mean over pixels of u;  gate = sigmoid(w2 relu(w1 z + b1) + b2)
+	//	out = relu?(gate u + shortcut)
+	// Attr BNSEAddReLUAttr.
+	BNSEAddReLU Op = "bn_se_add_relu"
+	// FoldBN (phase Prepare): in w (K, C/groups, R, S), gamma, beta, running mean, running var (K); out folded w, same shape, folded bias (K). Attr BatchNormAttr.
+	FoldBN Op = "fold_bn"
+	// EarlySqueeze: in x (N, C, H, W), w (K, C/groups, R, S), bias (K) optional; out (N, K), the mean over pixels of conv(x, w) + bias,
+	// computed from sums of x over each window position without running the convolution. Attr ConvAttr.
+	EarlySqueeze Op = "early_squeeze"
+	// Excitation: in z (N, C), w1, b1, w2, b2 as in BNSEAddReLU; out gate (N, C) = sigmoid(w2 relu(w1 z + b1) + b2).
+	Excitation Op = "excitation"
+)
+
+// Gradient operations. d... is the gradient of the loss by ....
+const (
+	// ConvGradInput: in dy (N, K, P, Q), w; out dx (N, C, H, W). Attr ConvAttr.
+	ConvGradInput Op = "conv_grad_input"
+	// ConvGradWeight: in dy (N, K, P, Q), x (N, C, H, W); out dw, db (K) or nil. Attr ConvAttr.
+	ConvGradWeight Op = "conv_grad_weight"
+	// BatchNormGrad: in dy, x, gamma, mean, var; out dx, dgamma, dbeta. Attr BatchNormAttr.
+	BatchNormGrad Op = "batch_norm_grad"
+	// ReLUGrad: in dy, y (the output); out dx = dy where y > 0.
+	ReLUGrad Op = "relu_grad"
+	// SigmoidGrad: in dy, y (the output); out dx = dy y (1 - y).
+	SigmoidGrad Op = "sigmoid_grad"
+	// GlobalAvgPoolGrad: in dy (N, C); out dx (N, C, H, W) = dy / (H W).
+	GlobalAvgPoolGrad Op = "global_avg_pool_grad"
+	// LinearGrad: in dy (N, O), x (N, I), w; out dx (N, I) or nil, dw, db (O) or nil.
+	LinearGrad Op = "linear_grad"
+	// ScaleGrad: in dy, x (N, C, H, W), gate (N, C); out dx, dgate (N, C).
+	ScaleGrad Op = "scale_grad"
+	// MaxPoolGrad: in dy (N, C, P, Q), window position (N, C, P, Q) uint8; out dx (N, C, H, W). Attr PoolAttr.
+	MaxPoolGrad Op = "max_pool_grad"
+	// SoftmaxCrossEntropyGrad: in probabilities (N, K), labels (N); out dlogits (N, K) of the mean loss. Attr LossAttr.
+	SoftmaxCrossEntropyGrad Op = "softmax_cross_entropy_grad"
+	// BNSEAddReLUGrad: in dout, second addend of dout or nil, out or nil (needed for the ReLU's mask when there is a shortcut),
+	// y, gamma, beta, w1, b1, w2, b2, raw shortcut or nil (only a normalised one), shortcut gamma, beta, then the forward's outputs from batch mean on:
+	// mean, var, per-image mean, hidden, gate, shortcut mean, shortcut var.
+	// Out dy, dgamma, dbeta, dw1, db1, dw2, db2, dshortcut, dshortcut gamma, dshortcut beta; nil where absent or not wanted. Attr BNSEAddReLUAttr.
+	BNSEAddReLUGrad Op = "bn_se_add_relu_grad"
+	// GlobalNorm: in every parameter gradient; out (1), the square root of the sum of their squares, summed in float64.
+	GlobalNorm Op = "global_norm"
+)
+
+// Operations of phase Update, run only after the step's numbers were found finite.
+const (
+	// RunningStats: in batch mean (C), biased variance (C); in and out running mean (C), running var (C):
+	// running += momentum (batch - running), the variance made unbiased by count/(count-1). Attr RunningStatsAttr.
+	RunningStats Op = "running_stats"
+	// SGD: in learning rate (1), then every gradient; out param 0, momentum 0, param 1, momentum 1, ... updated in place. Attr SGDAttr.
+	//	d = grad + decay param;  m = mu m + d;  param -= lr (nesterov: d + mu m; else m)      (as torch.optim.SGD)
+	SGD Op = "sgd"
+)
+
+// NormalizeAttr holds the mean and standard deviation of each channel for pixels scaled to [0, 1].
+type NormalizeAttr struct{ Mean, Std []float32 }
+
+// ConvAttr is a square-strided, symmetrically padded convolution.
+type ConvAttr struct {
+	Stride, Pad, Groups int
+	ReLU                bool // inference: the epilogue ends in ReLU
+}
+
+// BatchNormAttr has the variance's guard and the running statistics' momentum (weight of the new batch).
+type BatchNormAttr struct{ Eps, Momentum float32 }
+
+// PoolAttr is a square pooling window; Ceil rounds the output size up (Caffe), starting no window in the padding.
+type PoolAttr struct {
+	Kernel, Stride, Pad int
+	Ceil                bool
+}
+
+// LossAttr has the label smoothing in [0, 1).
+type LossAttr struct{ Smoothing float32 }
+
+// BNSEAddReLUAttr configures the fused block tail; SE and shortcut are on where their inputs are given.
+type BNSEAddReLUAttr struct {
+	Eps, ShortcutEps float32
+	ReLU             bool
+}
+
+// RunningStatsAttr: Count is N*H*W, the number of values behind each statistic.
+type RunningStatsAttr struct {
+	Momentum float32
+	Count    int
+}
+
+// SGDAttr: Decay[i] says whether weight decay applies to parameter i.
+type SGDAttr struct {
+	Momentum, WeightDecay float32
+	Nesterov              bool
+	Decay                 []bool
+}
+
+// Positions of BNSEAddReLU's inputs and outputs.
+const (
+	TailY, TailGamma, TailBeta                        = 0, 1, 2
+	TailW1, TailB1, TailW2, TailB2                    = 3, 4, 5, 6
+	TailShortcut, TailShortcutGamma, TailShortcutBeta = 7, 8, 9
+	tailInputs                                        = 10
+	TailOut, TailMean, TailVar                        = 0, 1, 2
+	TailImageMean, TailHidden, TailGate               = 3, 4, 5
+	TailShortcutMean, TailShortcutVar                 = 6, 7
+	tailOutputs                                       = 8
+)
+
+// Positions of BNSEAddReLUGrad's inputs; its outputs stand in the order of TailY to TailShortcutBeta.
+const (
+	TailGradDOut, TailGradDOut2, TailGradOut = 0, 1, 2
+	TailGradIn                               = 3                  // TailGradIn + TailY .. TailGradIn + TailShortcutBeta
+	TailGradSaved                            = 3 + tailInputs - 1 // TailGradSaved + TailMean .. TailGradSaved + TailShortcutVar
+	tailGradInputs                           = TailGradSaved + tailOutputs
+)

@@ -1,0 +1,138 @@
+package graph
+
+import "fmt"
+
+// Phase is a stretch of nodes that a backend runs in one go.
+type Phase int
+
+// Phases of a program.
+const (
+	Prepare Phase = iota // inference: fold batch norm; run once after parameters were written
+	Step                 // each batch: forward, loss and, when training, gradients and their norm
+	Update               // training: running statistics and optimiser, run only after a finite step
+	phases
+)
+
+// Program is what a backend compiles and runs: nodes of each phase in order over a table
+// of values indexed by Value.ID. Values of the graph it came from keep their IDs, so one
+// *Value addresses the same parameter in the training and the inference program.
+type Program struct {
+	Phases [phases][]*Node
+	Values []*Value
+
+	Image        *Value // input (N, H, W, C) uint8
+	Labels       *Value // input (N) int32; nil without a loss
+	Logits       *Value // (N, K)
+	Loss         *Value // (1); nil without a loss
+	Correct      *Value // (3) int32, see Accuracy; nil without a loss
+	LearningRate *Value // input (1); training only
+	GradNorm     *Value // (1); training only
+
+	// Grads maps each trained parameter to its gradient; nil for inference.
+	Grads map[*Value]*Value
+	// Momenta are the optimiser's states, named "<param>.momentum"; nil for inference.
+	Momenta []*Value
+}
+
+// Nodes lists the nodes of all phases in the order they run.
+func (p *Program) Nodes() []*Node {
+	var ns []*Node
+	for _, phase := range p.Phases {
+		ns = append(ns, phase...)
+	}
+	return ns
+}
+
+// Outputs are the activations that the host may read after a step; the memory plan keeps them to its end.
+func (p *Program) Outputs() []*Value {
+	var vs []*Value
+	for _, v := range []*Value{p.Logits, p.Loss, p.Correct, p.GradNorm} {
+		if v != nil {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// Inputs are the values that the host writes before each step.
+func (p *Program) Inputs() []*Value {
+	var vs []*Value
+	for _, v := range []*Value{p.Image, p.Labels, p.LearningRate} {
+		if v != nil {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// Persistent lists the parameters and states that nodes of p touch, in order of their IDs.
+func (p *Program) Persistent() []*Value {
+	set := used(p)
+	var vs []*Value
+	for _, v := range p.Values {
+		if set[v] && (v.Role == Param || v.Role == State) {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}
+
+// Find returns the parameter, state or input of that name, or nil.
+func (p *Program) Find(name string) *Value {
+	for _, v := range p.Values {
+		if v.Role != Activation && v.Name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+// newProgram starts a program over g's values.
+func newProgram(g *Graph) *Program {
+	return &Program{Values: append([]*Value(nil), g.Values...)}
+}
+
+func (p *Program) value(v Value) *Value {
+	v.ID = len(p.Values)
+	p.Values = append(p.Values, &v)
+	return &v
+}
+
+func (p *Program) activation(name string, s Shape) *Value {
+	return p.value(Value{Name: name, Shape: s})
+}
+
+func (p *Program) emit(ph Phase, n *Node) { p.Phases[ph] = append(p.Phases[ph], n) }
+
+// Ends names the values of a graph that a program starts from and ends in.
+type Ends struct {
+	Image, Labels, Logits *Value
+	Loss, Correct         *Value // nil for prediction without labels
+}
+
+func (p *Program) setEnds(e Ends) {
+	p.Image, p.Labels, p.Logits, p.Loss, p.Correct = e.Image, e.Labels, e.Logits, e.Loss, e.Correct
+}
+
+// check verifies what every later stage relies on: each node reads only values that are
+// inputs, persistent or already written, and each activation is written once.
+func (p *Program) check() error {
+	written := make([]bool, len(p.Values))
+	for _, n := range p.Nodes() {
+		for _, v := range n.In {
+			if v != nil && v.Role == Activation && !written[v.ID] {
+				return fmt.Errorf("program: %s %q reads %q before it is written", n.Op, n.Name, v.Name)
+			}
+		}
+		for _, v := range n.Out {
+			if v == nil || v.Role != Activation {
+				continue
+			}
+			if written[v.ID] {
+				return fmt.Errorf("program: %s %q writes %q a second time", n.Op, n.Name, v.Name)
+			}
+			written[v.ID] = true
+		}
+	}
+	return nil
+}
