@@ -1,0 +1,131 @@
+package cpu
+
+// #include "kernels.h"
+// #include "onednn.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"senet/internal/backend"
+	"senet/internal/graph"
+)
+
+// op is a prepared node.
+type op struct {
+	node    *graph.Node
+	scratch int64 // bytes of shared workspace while it runs
+	own     int64 // bytes it keeps between runs
+	// bind is called once, when memory has been placed; it returns what runs the node.
+	bind func(m *binding) (run func() error)
+	free func()
+}
+
+// binding tells an op where its operands lie.
+type binding struct {
+	e       *executable
+	scratch unsafe.Pointer
+	own     unsafe.Pointer
+}
+
+// at is the address of v, nil for nil.
+func (m *binding) at(v *graph.Value) unsafe.Pointer { return m.e.at(v) }
+
+func (m *binding) f32(v *graph.Value) *C.float { return (*C.float)(m.e.at(v)) }
+
+// prepare turns a node into an op; compiler collects the weight layouts as it goes.
+type prepare func(c *compiler, n *graph.Node) (*op, error)
+
+// compiler is what preparing nodes shares.
+type compiler struct {
+	b *Backend
+	layouts
+	gradOf map[*graph.Value]*graph.Value // gradient -> its parameter
+	ops    [3][]*op
+}
+
+// executable is a compiled program.
+type executable struct {
+	b    *Backend
+	p    *graph.Program
+	ops  [3][]*op // by phase
+	runs [3][]func() error
+	layouts
+	folded  map[*graph.Value]*C.float // folded weight -> its copy in plain order, which early_squeeze reads
+	memory  graph.Memory
+	block   []byte // persistent values, arena, own and shared workspace
+	address []unsafe.Pointer
+	freed   bool
+}
+
+// compile runs on the backend's thread.
+func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
+	c := &compiler{b: b, layouts: newLayouts(), gradOf: map[*graph.Value]*graph.Value{}}
+	for param, grad := range p.Grads {
+		c.gradOf[grad] = param
+	}
+	e := &executable{b: b, p: p, layouts: c.layouts, folded: map[*graph.Value]*C.float{}}
+	defer func() {
+		if err != nil {
+			e.ops = c.ops
+			e.release()
+		}
+	}()
+	C.senet_isa_use(b.isa)
+	for ph := range p.Phases {
+		for _, n := range p.Phases[ph] {
+			f, ok := prepares[n.Op]
+			if !ok {
+				return nil, backend.Unsupported("cpu", n)
+			}
+			o, err := f(c, n)
+			if err != nil {
+				return nil, fmt.Errorf("cpu: %s %q: %w", n.Op, n.Name, err)
+			}
+			o.node = n
+			c.ops[ph] = append(c.ops[ph], o)
+		}
+	}
+	e.ops = c.ops
+	return e, e.place()
+}
+
+// Run executes the nodes of a phase on the backend's thread.
+func (e *executable) Run(ph graph.Phase) error {
+	return e.b.thread.do(func() error {
+		C.senet_isa_use(e.b.isa)
+		for i, run := range e.runs[ph] {
+			if err := run(); err != nil {
+				n := e.ops[ph][i].node
+				return fmt.Errorf("cpu: %s %q: %w", n.Op, n.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Memory tells where the bytes went.
+func (e *executable) Memory() graph.Memory { return e.memory }
+
+// Close frees the primitives and the memory.
+func (e *executable) Close() error {
+	return e.b.thread.do(e.release)
+}
+
+func (e *executable) release() error {
+	if e.freed {
+		return errors.New("cpu: executable closed twice")
+	}
+	e.freed = true
+	for ph := range e.ops {
+		for _, o := range e.ops[ph] {
+			if o.free != nil {
+				o.free()
+			}
+		}
+	}
+	e.layouts.release()
+	return unmap(e.block)
+}

@@ -1,0 +1,202 @@
+package cpu
+
+// #include "kernels.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"senet/internal/graph"
+)
+
+func normalize(c *compiler, node *graph.Node) (*op, error) {
+	image, out, attr := node.In[0], node.Out[0], node.Attr.(graph.NormalizeAttr)
+	c.plain[image] = true
+	channels := len(attr.Mean)
+	coefficients := make([]float32, 2*channels) // (x/255 - mean) / std as x*scale + shift
+	for i := range channels {
+		coefficients[i] = 1 / (255 * attr.Std[i])
+		coefficients[channels+i] = -attr.Mean[i] / attr.Std[i]
+	}
+	return &op{own: int64(len(coefficients)) * 4, bind: func(m *binding) func() error {
+		scale := (*C.float)(unsafe.Pointer(put(m.own, coefficients)))
+		a := &C.senet_normalize_args{
+			image: (*C.uint8_t)(m.at(image)), out: m.f32(out),
+			scale: scale, shift: (*C.float)(unsafe.Add(unsafe.Pointer(scale), channels*4)),
+			pixels: C.int64_t(image.Shape[:3].Elems()), c: C.int(channels),
+		}
+		return func() error {
+			C.senet_normalize(a)
+			return nil
+		}
+	}}, nil
+}
+
+// elementwise prepares an op of one or two operands of one shape.
+func elementwise(run func(*C.senet_elementwise_args)) prepare {
+	return func(_ *compiler, node *graph.Node) (*op, error) {
+		return kernel(0, func(m *binding) func() {
+			a := &C.senet_elementwise_args{a: m.f32(node.In[0]), out: m.f32(node.Out[0]), count: C.int64_t(m.e.floats(node.Out[0]))}
+			if len(node.In) > 1 {
+				a.b = m.f32(node.In[1])
+			}
+			return func() { run(a) }
+		}), nil
+	}
+}
+
+// channelArgs are the arguments of a kernel between maps like x and per-image vectors.
+func channelArgs(m *binding, x *graph.Value) *C.senet_channel_args {
+	n, hw, c := dims(x)
+	return &C.senet_channel_args{n: n, hw: hw, c: c, scratch: m.scratch}
+}
+
+func globalAvgPool(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(tailScratch(node.In[0], 0), func(m *binding) func() {
+		a := channelArgs(m, node.In[0])
+		a.x, a.out = m.f32(node.In[0]), m.f32(node.Out[0])
+		return func() { C.senet_global_avg_pool(a) }
+	}), nil
+}
+
+func globalAvgPoolGrad(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(0, func(m *binding) func() {
+		a := channelArgs(m, node.Out[0])
+		a.dy, a.dx = m.f32(node.In[0]), m.f32(node.Out[0])
+		return func() { C.senet_global_avg_pool_grad(a) }
+	}), nil
+}
+
+func scale(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(0, func(m *binding) func() {
+		a := channelArgs(m, node.In[0])
+		a.x, a.gate, a.out = m.f32(node.In[0]), m.f32(node.In[1]), m.f32(node.Out[0])
+		return func() { C.senet_scale(a) }
+	}), nil
+}
+
+func scaleGrad(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(tailScratch(node.In[1], 0), func(m *binding) func() {
+		a := channelArgs(m, node.In[1])
+		a.dy, a.x, a.gate = m.f32(node.In[0]), m.f32(node.In[1]), m.f32(node.In[2])
+		a.dx, a.dgate = m.f32(node.Out[0]), m.f32(node.Out[1])
+		return func() { C.senet_scale_grad(a) }
+	}), nil
+}
+
+func maxPool(_ *compiler, node *graph.Node) (*op, error) {
+	x, y, attr := node.In[0], node.Out[0], node.Attr.(graph.PoolAttr)
+	return kernel(0, func(m *binding) func() {
+		a := &C.senet_max_pool_args{
+			n: C.int(x.Shape[0]), c: C.int(x.Shape[1]), h: C.int(x.Shape[2]), w: C.int(x.Shape[3]), p: C.int(y.Shape[2]), q: C.int(y.Shape[3]),
+			kernel: C.int(attr.Kernel), stride: C.int(attr.Stride), pad: C.int(attr.Pad),
+			x: m.f32(x), y: m.f32(y), position: (*C.uint8_t)(m.at(node.Out[1])),
+		}
+		return func() { C.senet_max_pool(a) }
+	}), nil
+}
+
+func maxPoolGrad(_ *compiler, node *graph.Node) (*op, error) {
+	dy, dx, attr := node.In[0], node.Out[0], node.Attr.(graph.PoolAttr)
+	return kernel(0, func(m *binding) func() {
+		a := &C.senet_max_pool_grad_args{
+			n: C.int(dx.Shape[0]), c: C.int(dx.Shape[1]), h: C.int(dx.Shape[2]), w: C.int(dx.Shape[3]), p: C.int(dy.Shape[2]), q: C.int(dy.Shape[3]),
+			kernel: C.int(attr.Kernel), stride: C.int(attr.Stride), pad: C.int(attr.Pad),
+			dy: m.f32(dy), dx: m.f32(dx), position: (*C.uint8_t)(m.at(node.In[1])),
+		}
+		return func() { C.senet_max_pool_grad(a) }
+	}), nil
+}
+
+// lossArgs are the sizes and labels of an op over logits (N, K).
+func lossArgs(m *binding, logits, labels *graph.Value) *C.senet_loss_args {
+	return &C.senet_loss_args{n: C.int(logits.Shape[0]), k: C.int(logits.Shape[1]), labels: (*C.int32_t)(m.at(labels)), scratch: m.scratch}
+}
+
+func softmaxCrossEntropy(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(int64(node.In[0].Shape[0])*8, func(m *binding) func() {
+		a := lossArgs(m, node.In[0], node.In[1])
+		a.smoothing = C.float(node.Attr.(graph.LossAttr).Smoothing)
+		a.logits, a.loss, a.out = m.f32(node.In[0]), m.f32(node.Out[0]), m.f32(node.Out[1])
+		return func() { C.senet_softmax_cross_entropy(a) }
+	}), nil
+}
+
+func softmaxCrossEntropyGrad(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(0, func(m *binding) func() {
+		a := lossArgs(m, node.In[0], node.In[1])
+		a.smoothing = C.float(node.Attr.(graph.LossAttr).Smoothing)
+		a.probabilities, a.out = m.f32(node.In[0]), m.f32(node.Out[0])
+		return func() { C.senet_softmax_cross_entropy_grad(a) }
+	}), nil
+}
+
+func accuracy(_ *compiler, node *graph.Node) (*op, error) {
+	return kernel(0, func(m *binding) func() {
+		a := lossArgs(m, node.In[0], node.In[1])
+		a.logits, a.correct = m.f32(node.In[0]), (*C.int32_t)(m.at(node.Out[0]))
+		return func() { C.senet_accuracy(a) }
+	}), nil
+}
+
+func runningStats(_ *compiler, node *graph.Node) (*op, error) {
+	attr := node.Attr.(graph.RunningStatsAttr)
+	unbias := float64(attr.Count) / float64(max(attr.Count-1, 1))
+	return kernel(0, func(m *binding) func() {
+		a := &C.senet_running_stats_args{
+			c: C.int(node.In[0].Shape[0]), momentum: C.float(attr.Momentum), unbias: C.float(unbias),
+			mean: m.f32(node.In[0]), _var: m.f32(node.In[1]), running_mean: m.f32(node.Out[0]), running_var: m.f32(node.Out[1]),
+		}
+		return func() { C.senet_running_stats(a) }
+	}), nil
+}
+
+// sgd lists all tensors for one pass. A parameter, its gradient and its momentum share a layout.
+func sgd(c *compiler, node *graph.Node) (*op, error) {
+	attr := node.Attr.(graph.SGDAttr)
+	grads := node.In[1:]
+	for i := range grads {
+		param, momentum := node.Out[2*i], node.Out[2*i+1]
+		if w := c.weights[param]; w != nil {
+			c.weights[momentum] = w
+		}
+		if len(param.Shape) == 4 && c.plain[grads[i]] {
+			c.plain[param], c.plain[momentum] = true, true
+		}
+	}
+	return &op{own: int64(len(grads)) * C.sizeof_senet_parameter, bind: func(m *binding) func() error {
+		list := make([]C.senet_parameter, len(grads))
+		for i, g := range grads {
+			list[i] = C.senet_parameter{
+				param: m.f32(node.Out[2*i]), momentum: m.f32(node.Out[2*i+1]), grad: m.f32(g),
+				count: C.int64_t(m.e.floats(node.Out[2*i])), decay: cbool(attr.Decay[i]),
+			}
+		}
+		a := &C.senet_sgd_args{
+			tensors: C.int(len(list)), nesterov: cbool(attr.Nesterov), momentum: C.float(attr.Momentum), weight_decay: C.float(attr.WeightDecay),
+			learning_rate: m.f32(node.In[0]), parameters: put(m.own, list),
+		}
+		return func() error {
+			C.senet_sgd(a)
+			return nil
+		}
+	}}, nil
+}
+
+func globalNorm(c *compiler, node *graph.Node) (*op, error) {
+	var blocks int64
+	for _, g := range node.In {
+		blocks += int64(C.senet_norm_blocks(C.int64_t(c.floats(g))))
+	}
+	return &op{scratch: blocks * 8, own: int64(len(node.In)) * C.sizeof_senet_parameter, bind: func(m *binding) func() error {
+		list := make([]C.senet_parameter, len(node.In))
+		for i, g := range node.In {
+			list[i] = C.senet_parameter{grad: m.f32(g), count: C.int64_t(m.e.floats(g))}
+		}
+		a := &C.senet_global_norm_args{tensors: C.int(len(list)), parameters: put(m.own, list), norm: m.f32(node.Out[0]), scratch: m.scratch}
+		return func() error {
+			C.senet_global_norm(a)
+			return nil
+		}
+	}}, nil
+}

@@ -1,0 +1,189 @@
+// The vectorised loops around the convolutions. Every kernel takes one struct of arguments, is
+// compiled for AVX2 and for AVX-512 (kernels_*.cpp) and chosen at run time (isa.cpp). Feature maps are
+// NHWC float32, written below as (n, hw, c); threads are OpenMP's. Sums run in a fixed order, so
+// results are bitwise the same in every run and for every number of threads.
+#pragma once
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { SENET_AVX2 = 0, SENET_AVX512 = 1 };
+int senet_isa_best(void);        // the best this processor has, or -1 without AVX2 and FMA
+void senet_isa_use(int isa);     // which one the kernels below run
+void senet_threads(int threads); // of the calling OS thread's OpenMP pool, oneDNN's included
+
+// out (pixels, c) = image (pixels, c) * scale (c) + shift (c)
+typedef struct {
+  const uint8_t* image;
+  float* out;
+  const float *scale, *shift;
+  int64_t pixels;
+  int c;
+} senet_normalize_args;
+
+// The block's tail and batch norm; see bn_se_add_relu.inc. Null pointers switch parts off.
+typedef struct {
+  int n, hw, c, r, relu;
+  float eps, shortcut_eps;
+  const float *y, *shortcut;                                     // (n, hw, c)
+  const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;    // (c)
+  const float *w1, *b1, *w2, *b2;                                // (r, c), (r), (c, r), (c)
+  float* out;                                                    // (n, hw, c)
+  float *mean, *var, *shortcut_mean, *shortcut_var;              // (c)
+  float *image_mean, *hidden, *gate;                             // (n, c), (n, r), (n, c)
+  void* scratch;                                                 // senet_tail_scratch bytes
+} senet_bn_se_add_relu_args;
+
+typedef struct {
+  int n, hw, c, r, relu;
+  float eps, shortcut_eps;
+  const float *dout, *dout2, *out, *y, *shortcut;                // (n, hw, c)
+  const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;    // (c)
+  const float *w1, *w2;                                          // (r, c), (c, r)
+  const float *mean, *var, *shortcut_mean, *shortcut_var;        // (c)
+  const float *image_mean, *hidden, *gate;                       // (n, c), (n, r), (n, c)
+  float *dy, *dshortcut;                                         // (n, hw, c)
+  float *dgamma, *dbeta, *dshortcut_gamma, *dshortcut_beta;      // (c)
+  float *dw1, *db1, *dw2, *db2;                                  // as the weights
+  void* scratch;
+} senet_bn_se_add_relu_grad_args;
+
+int64_t senet_tail_scratch(int n, int hw, int c, int r);  // bytes, for the forward and the gradient
+
+// Elementwise over count values.
+typedef struct {
+  const float *a, *b;
+  float* out;
+  int64_t count;
+} senet_elementwise_args;
+typedef senet_elementwise_args senet_relu_args;          // out = max(a, 0)
+typedef senet_elementwise_args senet_relu_grad_args;     // out = a where b > 0
+typedef senet_elementwise_args senet_sigmoid_args;       // out = 1 / (1 + exp(-a))
+typedef senet_elementwise_args senet_sigmoid_grad_args;  // out = a b (1 - b)
+typedef senet_elementwise_args senet_add_args;           // out = a + b
+
+// Between maps (n, hw, c) and per-image vectors (n, c).
+typedef struct {
+  int n, hw, c;
+  const float *x, *dy, *gate;
+  float *out, *dx, *dgate;
+  void* scratch;  // senet_tail_scratch bytes
+} senet_channel_args;
+typedef senet_channel_args senet_global_avg_pool_args;       // out (n, c) = mean of x
+typedef senet_channel_args senet_global_avg_pool_grad_args;  // dx = dy (n, c) / hw
+typedef senet_channel_args senet_scale_args;                 // out = gate x
+typedef senet_channel_args senet_scale_grad_args;            // dx = gate dy, dgate = sum dy x
+
+// out (n, hw, c) = relu?(gate (n, c) x + shortcut); x may be out; null gate or shortcut: absent.
+typedef struct {
+  int n, hw, c, relu;
+  const float *x, *gate, *shortcut;
+  float* out;
+} senet_gate_add_relu_args;
+
+// Max pooling; position (n, p, q, c) is r * kernel + s of the first maximum, null in inference.
+typedef struct {
+  int n, h, w, c, p, q, kernel, stride, pad;
+  const float* x;
+  float* y;
+  uint8_t* position;
+} senet_max_pool_args;
+typedef struct {
+  int n, h, w, c, p, q, kernel, stride, pad;
+  const float* dy;
+  const uint8_t* position;
+  float* dx;
+} senet_max_pool_grad_args;
+
+// Loss over logits (n, k); labels (n), -1 rows ignored.
+typedef struct {
+  int n, k;
+  float smoothing;
+  const float *logits, *probabilities;
+  const int32_t* labels;
+  float *loss, *out;  // (1); (n, k) probabilities, or dlogits
+  int32_t* correct;   // (3)
+  void* scratch;      // n doubles
+} senet_loss_args;
+typedef senet_loss_args senet_softmax_cross_entropy_args;
+typedef senet_loss_args senet_softmax_cross_entropy_grad_args;
+typedef senet_loss_args senet_accuracy_args;
+
+// out (n, k) = mean over pixels of conv(x (n, h, w, c), weight (k, c/groups, r, s)) + bias (k).
+typedef struct {
+  int n, h, w, c, k, r, s, p, q, stride, pad, groups;
+  const float *x, *weight, *bias;
+  float* out;
+  void* scratch;  // n * r * s * c floats
+} senet_early_squeeze_args;
+
+// out (n, c) = sigmoid(w2 relu(w1 z + b1) + b2)
+typedef struct {
+  int n, c, r;
+  const float *z, *w1, *b1, *w2, *b2;
+  float* out;
+  void* scratch;  // n * r floats
+} senet_excitation_args;
+
+// folded weight (k, per) = weight gamma / sqrt(var + eps); bias (k) = beta - mean gamma / sqrt(var + eps)
+typedef struct {
+  int k, per;
+  float eps;
+  const float *weight, *gamma, *beta, *mean, *var;
+  float *out, *bias;
+} senet_fold_bn_args;
+
+// sums (n) of each column of a (m, n)
+typedef struct {
+  int m, n;
+  const float* a;
+  float* sums;
+} senet_column_sums_args;
+
+// running (c) += momentum (batch - running); the variance is made unbiased
+typedef struct {
+  int c;
+  float momentum, unbias;
+  const float *mean, *var;
+  float *running_mean, *running_var;
+} senet_running_stats_args;
+
+// One parameter with what moves it.
+typedef struct {
+  float *param, *momentum;
+  const float* grad;
+  int64_t count;
+  int decay;
+} senet_parameter;
+
+typedef struct {
+  int tensors, nesterov;
+  float momentum, weight_decay;
+  const float* learning_rate;  // (1)
+  const senet_parameter* parameters;
+} senet_sgd_args;
+
+typedef struct {
+  int tensors;
+  const senet_parameter* parameters;  // grad and count are read
+  float* norm;                        // (1)
+  void* scratch;                      // senet_norm_blocks(count) doubles, summed over tensors
+} senet_global_norm_args;
+int64_t senet_norm_blocks(int64_t count);
+
+// Every kernel, for isa.cpp and the two builds.
+#define SENET_KERNELS(K)                                                                                     \
+  K(normalize) K(bn_se_add_relu) K(bn_se_add_relu_grad) K(relu) K(relu_grad) K(sigmoid) K(sigmoid_grad)      \
+  K(add) K(global_avg_pool) K(global_avg_pool_grad) K(scale) K(scale_grad) K(gate_add_relu) K(max_pool)      \
+  K(max_pool_grad) K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(accuracy) K(early_squeeze)       \
+  K(excitation) K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(global_norm)
+
+#define SENET_DECLARE(name) void senet_##name(const senet_##name##_args* a);
+SENET_KERNELS(SENET_DECLARE)
+#undef SENET_DECLARE
+
+#ifdef __cplusplus
+}
+#endif

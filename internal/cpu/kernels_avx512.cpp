@@ -1,0 +1,14 @@
+// The kernels for AVX512. The target is set after the system headers: their functions stay for any processor.
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels.h"
+
+#pragma GCC optimize("no-math-errno", "no-trapping-math")  // lets sqrt and selects vectorise; NaN and infinity stay exact
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")
+namespace avx512 {
+#include "kernels.inc"
+}

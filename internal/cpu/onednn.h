@@ -1,0 +1,61 @@
+// A thin C border around oneDNN 3.2 (dnnl.hpp): engine and stream, weight layouts, and the
+// primitives senet uses. Activations are NHWC float32. Functions return NULL or a message that
+// stays valid until the thread's next call; no exception crosses the border.
+#pragma once
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct senet_engine senet_engine;        // engine and in-order stream
+typedef struct senet_layout senet_layout;        // memory layout of one convolution weight
+typedef struct senet_primitive senet_primitive;  // a prepared primitive with its memories
+
+// A convolution's geometry: x (n, c, h, w), weight (k, c/groups, r, s), y (n, k, p, q).
+typedef struct {
+  int n, c, h, w, k, r, s, p, q;
+  int stride, pad, groups;
+} senet_conv_shape;
+
+const char* senet_onednn_version(void);  // "3.2.0"
+const char* senet_engine_new(senet_engine** out);
+void senet_engine_free(senet_engine* e);
+
+size_t senet_layout_bytes(const senet_layout* l);
+int senet_layout_equal(const senet_layout* a, const senet_layout* b);
+void senet_layout_free(senet_layout* l);
+// Copies a weight between plain (k, c/groups, r, s) order and its layout.
+const char* senet_layout_pack(senet_engine* e, const senet_conv_shape* s, const senet_layout* l, const float* plain,
+                              float* packed);
+const char* senet_layout_unpack(senet_engine* e, const senet_conv_shape* s, const senet_layout* l, const float* packed,
+                                float* plain);
+
+// Epilogue of a forward convolution, in this order; see conv.go.
+enum { SENET_CONV_BIAS = 1, SENET_CONV_RESIDUAL = 2, SENET_CONV_RELU = 4 };
+
+// Each constructor reads *weight as the layout to use, or, where it is NULL, sets it to the one oneDNN likes best.
+// conv: arguments in order x, weight, y, bias, residual.
+const char* senet_conv_new(senet_engine* e, const senet_conv_shape* s, int epilogue, int inference, senet_layout** weight,
+                           senet_primitive** out);
+// conv_grad_input: arguments dy, weight, dx.
+const char* senet_conv_grad_input_new(senet_engine* e, const senet_conv_shape* s, senet_layout** weight,
+                                      senet_primitive** out);
+// conv_grad_weight: arguments dy, x, dw, db (only with_bias).
+const char* senet_conv_grad_weight_new(senet_engine* e, const senet_conv_shape* s, int with_bias, senet_layout** weight,
+                                       senet_primitive** out);
+// Copies a weight from layout a to layout b; arguments from, to.
+const char* senet_reorder_new(senet_engine* e, const senet_layout* a, const senet_layout* b, senet_primitive** out);
+// c (m, n) = op(a) (m, k) * op(b) (k, n) + bias (n); a trans flag says the matrix is stored transposed. Arguments a, b, c, bias.
+const char* senet_matmul_new(senet_engine* e, int m, int k, int n, int trans_a, int trans_b, int with_bias,
+                             senet_primitive** out);
+
+size_t senet_primitive_scratch(const senet_primitive* p);        // bytes of workspace a run needs
+const char* senet_primitive_name(const senet_primitive* p);      // oneDNN's implementation, e.g. "brgconv:avx512_core"
+void senet_primitive_bind(senet_primitive* p, void** args, void* scratch);
+const char* senet_primitive_run(senet_engine* e, senet_primitive* p);
+void senet_primitive_free(senet_primitive* p);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,130 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"senet/internal/backend"
+	"senet/internal/graph"
+)
+
+// Compiled is a network compiled on a backend: a program with its memory.
+type Compiled struct {
+	Program *graph.Program
+	backend.Executable
+}
+
+// Open compiles p on b.
+func Open(b backend.Backend, p *graph.Program) (*Compiled, error) {
+	exe, err := b.Compile(p)
+	if err != nil {
+		return nil, fmt.Errorf("compile on %s: %w", b.Name(), err)
+	}
+	return &Compiled{Program: p, Executable: exe}, nil
+}
+
+// scalar reads a (1) float32 value.
+func (c *Compiled) scalar(v *graph.Value) (float64, error) {
+	t, err := c.Read(v)
+	if err != nil {
+		return 0, err
+	}
+	return float64(t.Data().([]float32)[0]), nil
+}
+
+// writeScalar writes a (1) float32 input.
+func (c *Compiled) writeScalar(v *graph.Value, x float64) error {
+	return c.Write(v, tensor.New(tensor.WithShape(1), tensor.WithBacking([]float32{float32(x)})))
+}
+
+// counts reads the step's Correct: labelled rows, top-1 and top-5 hits.
+func (c *Compiled) counts() (n, top1, top5 int, err error) {
+	t, err := c.Read(c.Program.Correct)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	hits := t.Data().([]int32)
+	return int(hits[0]), int(hits[1]), int(hits[2]), nil
+}
+
+// Initialize draws every parameter and state from seed.
+func (c *Compiled) Initialize(seed uint64) error {
+	for _, v := range c.Program.Persistent() {
+		t := tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(v.Fill(seed)))
+		if err := c.Write(v, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tensors is a set of host tensors by state-dict name.
+type Tensors map[string]*tensor.Dense
+
+// Get reads the named kind of values: those of vs.
+func (c *Compiled) Get(vs []*graph.Value) (Tensors, error) {
+	ts := Tensors{}
+	for _, v := range vs {
+		t, err := c.Read(v)
+		if err != nil {
+			return nil, fmt.Errorf("read %q: %w", v.Name, err)
+		}
+		ts[v.Name] = t
+	}
+	return ts, nil
+}
+
+// Set writes each of vs from ts. Missing, extra and wrongly shaped tensors are all listed in
+// the error, and then nothing is written.
+func (c *Compiled) Set(vs []*graph.Value, ts Tensors) error {
+	var problems []error
+	known := map[string]bool{}
+	for _, v := range vs {
+		known[v.Name] = true
+		t, ok := ts[v.Name]
+		if !ok {
+			problems = append(problems, fmt.Errorf("tensor %q is missing, want %s", v.Name, v.Shape))
+		} else if err := backend.CheckHost(v, t); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(ts)) {
+		if !known[name] {
+			problems = append(problems, fmt.Errorf("tensor %q %s is not part of the model", name, graph.Shape(ts[name].Shape())))
+		}
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	for _, v := range vs {
+		if err := c.Write(v, ts[v.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ModelValues are the parameters and running statistics of the graph in the order they were
+// declared: what a model file holds.
+func (c *Compiled) ModelValues() []*graph.Value {
+	derived := map[*graph.Value]bool{}
+	for _, v := range c.Program.Momenta {
+		derived[v] = true
+	}
+	for _, n := range c.Program.Phases[graph.Prepare] {
+		for _, v := range n.Out {
+			derived[v] = true
+		}
+	}
+	var vs []*graph.Value
+	for _, v := range c.Program.Values {
+		if (v.Role == graph.Param || v.Role == graph.State) && !derived[v] {
+			vs = append(vs, v)
+		}
+	}
+	return vs
+}

@@ -1,0 +1,141 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"senet/internal/backend"
+	"senet/internal/data"
+	"senet/internal/graph"
+	"senet/internal/model"
+)
+
+// Score is the outcome of an evaluation; accuracies are in percent.
+type Score struct {
+	Images     int
+	Loss       float64 // mean over images, without label smoothing
+	Top1, Top5 float64
+}
+
+// Evaluator runs a network with folded batch norm over a data set.
+type Evaluator struct {
+	net *Compiled
+}
+
+// NewEvaluator compiles the inference program of net on b.
+func NewEvaluator(b backend.Backend, net *model.Network) (*Evaluator, error) {
+	p, err := graph.Inference(net.Graph, net.Ends, graph.InferenceOptions{})
+	if err != nil {
+		return nil, err
+	}
+	c, err := Open(b, p)
+	if err != nil {
+		return nil, err
+	}
+	return &Evaluator{net: c}, nil
+}
+
+// Close frees the evaluator's memory.
+func (e *Evaluator) Close() error { return e.net.Close() }
+
+// Memory tells where the bytes went.
+func (e *Evaluator) Memory() graph.Memory { return e.net.Memory() }
+
+// Load takes over a model's tensors and folds batch norm. Tensors that do not fit are all listed.
+func (e *Evaluator) Load(ts Tensors) error {
+	if err := e.net.Set(e.net.ModelValues(), ts); err != nil {
+		return err
+	}
+	return e.net.Run(graph.Prepare)
+}
+
+// Logits runs one batch and returns its logits, (Size, K) row by row.
+func (e *Evaluator) Logits(b *data.Batch) ([][]float32, error) {
+	if err := e.step(b); err != nil {
+		return nil, err
+	}
+	t, err := e.net.Read(e.net.Program.Logits)
+	if err != nil {
+		return nil, err
+	}
+	flat, k := t.Data().([]float32), t.Shape()[1]
+	rows := make([][]float32, b.Size)
+	for i := range rows {
+		rows[i] = flat[i*k : (i+1)*k]
+	}
+	return rows, nil
+}
+
+func (e *Evaluator) step(b *data.Batch) error {
+	p := e.net.Program
+	if err := e.net.Write(p.Image, b.Images); err != nil {
+		return err
+	}
+	if err := e.net.Write(p.Labels, b.Labels); err != nil {
+		return err
+	}
+	return e.net.Run(graph.Step)
+}
+
+// Evaluate runs every batch of it. each, if not nil, sees every batch with its logits.
+func (e *Evaluator) Evaluate(it *data.Iterator, each func(b *data.Batch, logits [][]float32) error) (Score, error) {
+	var sum meter
+	for {
+		b, err := it.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Score{}, fmt.Errorf("evaluate: %w", err)
+		}
+		logits, err := e.Logits(b)
+		if err != nil {
+			return Score{}, fmt.Errorf("evaluate: %w", err)
+		}
+		if _, err := sum.add(e.net); err != nil {
+			return Score{}, fmt.Errorf("evaluate: %w", err)
+		}
+		if each != nil {
+			if err := each(b, logits); err != nil {
+				return Score{}, err
+			}
+		}
+		it.Recycle(b)
+	}
+	return sum.score(), nil
+}
+
+// meter sums loss and hits over steps.
+type meter struct {
+	images, top1, top5 int
+	loss               float64 // sum over images
+}
+
+// stepScore is one step's share.
+type stepScore struct {
+	images, top1, top5 int
+	loss               float64 // mean over the step's images
+}
+
+// add reads the loss and hits of the step that s just ran.
+func (m *meter) add(c *Compiled) (stepScore, error) {
+	var x stepScore
+	var err error
+	if x.loss, err = c.scalar(c.Program.Loss); err != nil {
+		return x, err
+	}
+	if x.images, x.top1, x.top5, err = c.counts(); err != nil {
+		return x, err
+	}
+	m.images += x.images
+	m.top1 += x.top1
+	m.top5 += x.top5
+	m.loss += x.loss * float64(x.images)
+	return x, nil
+}
+
+func (m *meter) score() Score {
+	n := float64(max(m.images, 1))
+	return Score{Images: m.images, Loss: m.loss / n, Top1: 100 * float64(m.top1) / n, Top5: 100 * float64(m.top5) / n}
+}

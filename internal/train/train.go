@@ -1,0 +1,233 @@
+// Package train runs the training loop: it feeds batches to a compiled network, checks each
+// step's numbers before they are applied, evaluates after every epoch and saves checkpoints.
+//
+//	result, err := train.Run(ctx, train.Setup{Config: cfg, Backend: b, Train: src, Val: val, Sink: sink, ...})
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"gorgonia.org/tensor"
+
+	"senet/internal/backend"
+	"senet/internal/config"
+	"senet/internal/data"
+	"senet/internal/graph"
+	"senet/internal/report"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrDiverged: the loss or the gradients were not finite maxBadSteps times in a row.
+	ErrDiverged = errors.New("training diverged")
+	// ErrStopped: the context was cancelled; the state was saved before returning.
+	ErrStopped = errors.New("stopped on request")
+)
+
+// maxBadSteps is how many steps in a row may be skipped because their numbers were not finite.
+const maxBadSteps = 10
+
+// Setup is everything a run needs.
+type Setup struct {
+	Config     config.Config
+	Backend    backend.Backend
+	Train, Val data.Source
+	Sink       report.Sink
+	Libraries  map[string]string // versions recorded in checkpoints
+	Resume     string            // checkpoint to go on from, or ""
+	Now        func() time.Time
+}
+
+// Result is the outcome of a run.
+type Result struct {
+	Best       Score
+	BestEpoch  int
+	Checkpoint string // the best one
+	BadSteps   int    // skipped because their loss or gradients were not finite
+}
+
+// run is the state of a training run between steps.
+type run struct {
+	Setup
+	net      *Compiled
+	eval     *Evaluator
+	loader   *data.Loader
+	val      *data.Loader
+	schedule Schedule
+	where    position
+	best     Result
+	bad      int // bad steps in a row
+	rate     *tensor.Dense
+}
+
+// position is where the next step stands.
+type position struct {
+	epoch, batch int // 0-based
+	sum          meter
+}
+
+// Run trains and returns the best epoch's result. On cancellation of ctx it finishes the step,
+// saves the state and returns ErrStopped.
+func Run(ctx context.Context, s Setup) (Result, error) {
+	r, err := open(s)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.close()
+	start := s.Now()
+	if err := s.Sink.Start(r.describe(start)); err != nil {
+		return Result{}, err
+	}
+	for r.where.epoch < s.Config.Train.Epochs {
+		if err := r.epoch(ctx); err != nil {
+			return r.best, err
+		}
+	}
+	return r.best, s.Sink.Finish(report.Summary{
+		BestTop1: r.best.Best.Top1, BestEpoch: r.best.BestEpoch, Checkpoint: r.best.Checkpoint,
+		Duration: s.Now().Sub(start), PeakBytes: peakBytes(),
+	})
+}
+
+// epoch trains from where the run stands to the end of the epoch, evaluates and saves.
+func (r *run) epoch(ctx context.Context) error {
+	start := r.Now()
+	it := r.loader.Epoch(ctx, r.where.epoch, r.where.batch)
+	defer it.Close()
+	waited := time.Duration(0)
+	first := r.where.sum.images
+	for {
+		stepStart := r.Now()
+		b, err := it.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = r.step(b, it.Waited()-waited, stepStart)
+			waited = it.Waited()
+			it.Recycle(b)
+		}
+		if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+			return r.stop()
+		}
+		if err != nil {
+			return fmt.Errorf("epoch %d, step %d: %w", r.where.epoch+1, r.where.batch+1, err)
+		}
+	}
+	took := r.Now().Sub(start)
+	speed := float64(r.where.sum.images-first) / took.Seconds()
+	return r.endEpoch(ctx, speed, start)
+}
+
+// stop saves the state in the middle of an epoch.
+func (r *run) stop() error {
+	path, err := r.save(nil)
+	if err != nil {
+		return fmt.Errorf("%w, but saving failed: %w", ErrStopped, err)
+	}
+	return fmt.Errorf("%w; saved %s", ErrStopped, path)
+}
+
+// step trains on one batch and reports it. A step whose loss or gradient norm is not finite is
+// not applied: neither parameters nor running statistics change.
+func (r *run) step(b *data.Batch, waited time.Duration, start time.Time) error {
+	p := r.net.Program
+	lr := r.schedule.At(r.globalStep())
+	r.rate.Data().([]float32)[0] = float32(lr)
+	for v, t := range map[*graph.Value]*tensor.Dense{p.Image: b.Images, p.Labels: b.Labels, p.LearningRate: r.rate} {
+		if err := r.net.Write(v, t); err != nil {
+			return err
+		}
+	}
+	if err := r.net.Run(graph.Step); err != nil {
+		return err
+	}
+	finite, err := r.finite()
+	if err != nil {
+		return err
+	}
+	var score stepScore
+	if finite {
+		r.bad = 0
+		if err := r.net.Run(graph.Update); err != nil {
+			return err
+		}
+		if score, err = r.where.sum.add(r.net); err != nil {
+			return err
+		}
+	} else {
+		score.loss = math.NaN()
+		r.bad++
+		r.best.BadSteps++
+		if r.bad == maxBadSteps {
+			return fmt.Errorf("%w: loss or gradients were not finite in %d steps in a row", ErrDiverged, r.bad)
+		}
+	}
+	r.where.batch++
+	return r.Sink.Step(report.Step{
+		Epoch: r.where.epoch + 1, Step: r.where.batch, GlobalStep: r.globalStep(), Images: b.Size,
+		Loss: score.loss, LR: lr, Top1: 100 * float64(score.top1) / float64(max(score.images, 1)),
+		StepTime: r.Now().Sub(start), DataWait: waited,
+	})
+}
+
+// finite reports whether the step's loss and the norm of its gradients are finite numbers.
+func (r *run) finite() (bool, error) {
+	for _, v := range []*graph.Value{r.net.Program.Loss, r.net.Program.GradNorm} {
+		x, err := r.net.scalar(v)
+		if err != nil {
+			return false, err
+		}
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (r *run) globalStep() int { return r.where.epoch*r.loader.Batches() + r.where.batch }
+
+// endEpoch evaluates, reports and saves, and moves to the next epoch.
+func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) error {
+	trained := r.where.sum.score()
+	state, err := r.net.Get(r.net.ModelValues())
+	if err != nil {
+		return err
+	}
+	if err := r.eval.Load(state); err != nil {
+		return err
+	}
+	it := r.val.Epoch(ctx, 0, 0)
+	defer it.Close()
+	score, err := r.eval.Evaluate(it, nil)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return r.stop()
+	}
+	if err != nil {
+		return err
+	}
+	done := report.Epoch{
+		Epoch: r.where.epoch + 1, GlobalStep: r.globalStep(),
+		TrainLoss: trained.Loss, TrainTop1: trained.Top1, TrainTop5: trained.Top5,
+		ValLoss: score.Loss, ValTop1: score.Top1, ValTop5: score.Top5,
+		ImagesPerSecond: speed, Duration: r.Now().Sub(start),
+	}
+	r.where = position{epoch: r.where.epoch + 1}
+	best := r.best.Checkpoint == "" || score.Top1 > r.best.Best.Top1
+	if best {
+		r.best.Best, r.best.BestEpoch = score, done.Epoch
+	}
+	path, err := r.save(&score)
+	if err != nil {
+		return err
+	}
+	if best {
+		r.best.Checkpoint = path
+	}
+	return r.Sink.Epoch(done)
+}
