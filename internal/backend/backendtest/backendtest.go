@@ -1,0 +1,232 @@
+// Package backendtest is the conformance suite that every backend passes: each op of
+// internal/graph with its gradient on odd shapes, and whole small networks, compared with
+// the float64 oracle internal/ref. A backend's test is
+//
+//	func TestConformance(t *testing.T) {
+//		backendtest.RunAll(t, func(t testing.TB) backend.Backend { ... }, backendtest.Options{})
+//	}
+//
+// The host can neither write nor read activations, so an op's case declares all operands
+// with the role State, which can be both: backends must accept any role for any operand.
+// Each case runs twice, the second time with its feature maps copied to activations before
+// the op and back after it (by adding zeros), so that it also meets the memory plan and
+// works in place. After each phase the oracle's results, rounded to float32, replace the
+// backend's: errors do not add up over an op and its gradient, and no ReLU mask flips.
+package backendtest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"senet/internal/backend"
+	"senet/internal/graph"
+	"senet/internal/ref"
+)
+
+// Options configures RunAll.
+type Options struct {
+	// Tolerance is the greatest error of an element relative to its tensor's greatest
+	// magnitude; 0 means 1e-4, for backends that compute in float32.
+	Tolerance float64
+}
+
+// RunAll runs the suite on the backend that open returns, as subtests named
+// "<op>/<case>" and "network/<check>". A backend whose executables have the
+// method Float64 of ref.Executable also has its gradients checked by finite differences.
+func RunAll(t *testing.T, open func(testing.TB) backend.Backend, o Options) {
+	if o.Tolerance == 0 {
+		o.Tolerance = 1e-4
+	}
+	for _, family := range families() {
+		t.Run(family.name, func(t *testing.T) {
+			b := open(t)
+			for _, d := range family.cases {
+				t.Run(d.name, func(t *testing.T) {
+					c := d.make()
+					report(t, "", c.check(b, c.p, o.Tolerance))
+					report(t, "activations: ", c.check(b, c.throughArena(), o.Tolerance))
+					report(t, "finite differences: ", c.checkGradients(b))
+				})
+			}
+		})
+	}
+	t.Run("network", func(t *testing.T) { networks(t, open(t), o.Tolerance) })
+}
+
+func report(t *testing.T, prefix string, errs []error) {
+	t.Helper()
+	for _, err := range errs {
+		t.Errorf("%s%v", prefix, err)
+	}
+}
+
+// family is the cases of one op, or of an op and its gradient.
+type family struct {
+	name  string
+	cases []definition
+}
+
+// definition builds a case when it is its turn.
+type definition struct {
+	name  string
+	build func(c *testCase)
+}
+
+func (d definition) make() *testCase {
+	c := newCase(d.name)
+	d.build(c)
+	return c
+}
+
+func families() []family {
+	return []family{
+		{"normalize", normalizeCases()},
+		{"conv", convCases()},
+		{"conv_inference", convInferenceCases()},
+		{"early_squeeze", earlySqueezeCases()},
+		{"fold_bn", foldBNCases()},
+		{"batch_norm", batchNormCases()},
+		{"bn_se_add_relu", tailCases()},
+		{"relu", reluCases()},
+		{"sigmoid", sigmoidCases()},
+		{"add", addCases()},
+		{"scale", scaleCases()},
+		{"global_avg_pool", globalAvgPoolCases()},
+		{"max_pool", maxPoolCases()},
+		{"linear", linearCases()},
+		{"excitation", excitationCases()},
+		{"softmax_cross_entropy", softmaxCrossEntropyCases()},
+		{"accuracy", accuracyCases()},
+		{"global_norm", globalNormCases()},
+		{"running_stats", runningStatsCases()},
+		{"sgd", sgdCases()},
+	}
+}
+
+// check runs program, which is c's own or its form through the arena, on b and compares
+// every output of every phase with the oracle's, and that nothing else was written.
+func (c *testCase) check(b backend.Backend, program *graph.Program, tolerance float64) []error {
+	exe, oracle, err := c.start(b, program)
+	if err != nil {
+		return []error{err}
+	}
+	defer exe.Close()
+	var errs []error
+	written := map[*graph.Value]bool{}
+	for ph := range c.p.Phases {
+		if err := exe.Run(graph.Phase(ph)); err != nil {
+			return append(errs, err)
+		}
+		if err := oracle.Run(graph.Phase(ph)); err != nil {
+			return append(errs, err)
+		}
+		for _, v := range outputs(c.p.Phases[ph]) {
+			written[v] = true
+			if err := c.compare(v, exe, oracle, tolerance); err != nil {
+				errs = append(errs, err)
+			}
+			if err := equalise(v, exe, oracle); err != nil {
+				return append(errs, err)
+			}
+		}
+	}
+	for _, v := range c.inputs() {
+		if !written[v] {
+			errs = append(errs, c.unchanged(v, exe)...)
+		}
+	}
+	return errs
+}
+
+// start compiles program on b and c's own program on the oracle, and writes c's data to both.
+func (c *testCase) start(b backend.Backend, program *graph.Program) (backend.Executable, *ref.Executable, error) {
+	exe, err := b.Compile(program)
+	if err != nil {
+		return nil, nil, err
+	}
+	oracle, err := ref.New().Compile(c.p)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range c.inputs() {
+		for _, e := range []backend.Executable{exe, oracle} {
+			if err := e.Write(v, host(v, c.data[v])); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return exe, oracle.(*ref.Executable), nil
+}
+
+func (c *testCase) compare(v *graph.Value, exe backend.Executable, oracle *ref.Executable, tolerance float64) error {
+	have, err := read(exe, v)
+	if err != nil {
+		return err
+	}
+	if err := difference(v, have, oracle.Float64(v), bound{tolerance, c.magnitude[v], c.nan}); err != nil {
+		return fmt.Errorf("%q: %w", v.Name, err)
+	}
+	return nil
+}
+
+// equalise gives both sides the oracle's value, rounded to the value's type.
+func equalise(v *graph.Value, exe backend.Executable, oracle *ref.Executable) error {
+	t, err := oracle.Read(v)
+	if err != nil {
+		return err
+	}
+	if err := oracle.Write(v, t); err != nil {
+		return err
+	}
+	return exe.Write(v, t)
+}
+
+// unchanged verifies that an input still holds what was written to it.
+func (c *testCase) unchanged(v *graph.Value, exe backend.Executable) []error {
+	t, err := exe.Read(v)
+	if err != nil {
+		return []error{err}
+	}
+	if !sameBits(t.Data(), c.data[v]) {
+		return []error{fmt.Errorf("%q: an input was overwritten", v.Name)}
+	}
+	return nil
+}
+
+// outputs lists what the nodes write, each value once.
+func outputs(nodes []*graph.Node) []*graph.Value {
+	var vs []*graph.Value
+	for _, n := range nodes {
+		for _, v := range n.Out {
+			if v != nil && !slices.Contains(vs, v) {
+				vs = append(vs, v)
+			}
+		}
+	}
+	return vs
+}
+
+// host is the tensor of v's shape over data.
+func host(v *graph.Value, data any) *tensor.Dense {
+	return tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(data))
+}
+
+// exact is implemented by executables that compute in float64 and can show every value so.
+type exact interface {
+	Float64(v *graph.Value) []float64
+}
+
+// read copies v from exe as float64, unrounded where exe can.
+func read(exe backend.Executable, v *graph.Value) ([]float64, error) {
+	if e, ok := exe.(exact); ok {
+		return slices.Clone(e.Float64(v)), nil
+	}
+	t, err := exe.Read(v)
+	if err != nil {
+		return nil, err
+	}
+	return float64s(t.Data()), nil
+}

@@ -1,0 +1,64 @@
+package backendtest
+
+import (
+	"fmt"
+
+	"senet/internal/graph"
+)
+
+// linearCases: with bias and without, the weight as a matrix and as a 1x1 convolution's, and with gradients not wanted.
+func linearCases() []definition {
+	var ds []definition
+	for _, d := range []struct{ n, in, out int }{{1, 1, 1}, {3, 5, 8}, {1, 17, 3}, {3, 32, 10}, {7, 64, 33}, {1, 8, 1}, {3, 1, 16}} {
+		for bits := range 4 {
+			biased, asConv := bits&1 > 0, bits&2 > 0
+			ds = append(ds, definition{fmt.Sprintf("%dx%d,out=%d,bias=%v,1x1=%v", d.n, d.in, d.out, biased, asConv), func(c *testCase) {
+				weight := graph.Shape{d.out, d.in}
+				if asConv {
+					weight = append(weight, 1, 1)
+				}
+				x, w, y := c.mapIn("x", d.n, d.in), c.normal("w", 0, 1, weight...), c.mapOut("y", d.n, d.out)
+				dy, dx, dw := c.mapIn("dy", d.n, d.out), c.mapOut("dx", d.n, d.in), c.out("dw", weight...)
+				var bias, db *graph.Value
+				if biased {
+					bias, db = c.normal("bias", 0, 1, d.out), c.out("db", d.out)
+				}
+				if d.n == 7 && biased {
+					dx = nil
+				}
+				c.node(forward, graph.Linear, nil, []*graph.Value{x, w, bias}, []*graph.Value{y})
+				c.node(gradient, graph.LinearGrad, nil, []*graph.Value{dy, x, w}, []*graph.Value{dx, dw, db})
+				c.loss(y, dy)
+				c.derivatives([]*graph.Value{x, w, bias}, []*graph.Value{dx, dw, db})
+			}})
+		}
+	}
+	return ds
+}
+
+func excitationCases() []definition {
+	var ds []definition
+	for _, d := range []struct{ n, c, r int }{{1, 1, 1}, {3, 5, 1}, {1, 16, 4}, {3, 17, 8}, {3, 32, 4}, {7, 8, 16}} {
+		for bits := range 4 {
+			biased, asConv := bits&1 > 0, bits&2 > 0
+			ds = append(ds, definition{fmt.Sprintf("%dx%d,r=%d,bias=%v,1x1=%v", d.n, d.c, d.r, biased, asConv), func(c *testCase) {
+				in := append([]*graph.Value{c.mapIn("z", d.n, d.c)}, excitationWeights(c, d.c, d.r, biased, asConv)...)
+				c.node(forward, graph.Excitation, nil, in, []*graph.Value{c.mapOut("gate", d.n, d.c)})
+			}})
+		}
+	}
+	return ds
+}
+
+// excitationWeights are w1 (r, channels), b1 (r), w2 (channels, r), b2 (channels), the weights as 1x1 convolutions if asConv.
+func excitationWeights(c *testCase, channels, r int, biased, asConv bool) []*graph.Value {
+	w1, w2 := graph.Shape{r, channels}, graph.Shape{channels, r}
+	if asConv {
+		w1, w2 = append(w1, 1, 1), append(w2, 1, 1)
+	}
+	in := []*graph.Value{c.normal("w1", 0, 0.5, w1...), nil, c.normal("w2", 0, 0.5, w2...), nil}
+	if biased {
+		in[1], in[3] = c.normal("b1", 0.3, 0.3, r), c.normal("b2", 0, 0.3, channels)
+	}
+	return in
+}
