@@ -18,8 +18,9 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
-	"sync"
+	"strings"
 
 	"senet/internal/backend"
 	"senet/internal/graph"
@@ -29,6 +30,7 @@ import (
 type Options struct {
 	Threads int  // 0: as many as GOMAXPROCS, which follows the container's limit
 	AVX2    bool // do not use AVX-512 in our own loops even where it is there; oneDNN chooses by itself
+	Profile bool // measure each node: executables are then a Profiler
 }
 
 // Backend is the processor with its oneDNN engine.
@@ -36,13 +38,13 @@ type Backend struct {
 	thread  *thread
 	threads int
 	isa     C.int
+	profile bool
 	engine  *C.senet_engine
-	closed  sync.Once
 }
 
 // New opens the CPU backend. It fails on processors without AVX2 and FMA.
 func New(o Options) (*Backend, error) {
-	b := &Backend{threads: o.Threads, isa: C.senet_isa_best()}
+	b := &Backend{threads: o.Threads, isa: C.senet_isa_best(), profile: o.Profile}
 	if b.threads < 1 {
 		b.threads = runtime.GOMAXPROCS(0)
 	}
@@ -70,13 +72,31 @@ func LibraryVersion() string { return C.GoString(C.senet_onednn_version()) }
 // Name is "cpu".
 func (b *Backend) Name() string { return "cpu" }
 
-// Describe names the instruction set, the threads and the library.
+// Describe names the processor, the instruction set of our own loops, the threads and the library.
 func (b *Backend) Describe() string {
 	isa := "AVX2"
 	if b.isa == C.SENET_AVX512 {
 		isa = "AVX-512"
 	}
-	return fmt.Sprintf("cpu: %s, %d threads, oneDNN %s", isa, b.threads, LibraryVersion())
+	threads := fmt.Sprintf("%d threads", b.threads)
+	if b.threads == 1 {
+		threads = "1 thread"
+	}
+	return fmt.Sprintf("cpu: %s, %s, %s, oneDNN %s", processor(), isa, threads, LibraryVersion())
+}
+
+// processor is the name that Linux gives the first core.
+func processor() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown processor"
+	}
+	for line := range strings.Lines(string(info)) {
+		if key, name, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(name)
+		}
+	}
+	return "unknown processor"
 }
 
 // Compile prepares every primitive of p and allocates all its memory.
@@ -92,16 +112,17 @@ func (b *Backend) Compile(p *graph.Program) (backend.Executable, error) {
 	return e, nil
 }
 
-// Close ends the backend's thread.
+// Close ends the backend's thread. Closing twice does nothing.
 func (b *Backend) Close() error {
-	b.closed.Do(func() {
-		_ = b.thread.do(func() error {
-			C.senet_engine_free(b.engine)
-			return nil
-		})
+	err := b.thread.do(func() error {
+		C.senet_engine_free(b.engine)
 		b.thread.close()
+		return nil
 	})
-	return nil
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	return err
 }
 
 // message turns a C message into an error; nil stays nil.

@@ -5,7 +5,6 @@ package cpu
 import "C"
 
 import (
-	"fmt"
 	"unsafe"
 
 	"senet/internal/graph"
@@ -61,25 +60,89 @@ func (c *compiler) primitive(p *C.senet_primitive, operands ...*graph.Value) *op
 	return &op{
 		scratch: int64(C.senet_primitive_scratch(p)),
 		bind: func(m *binding) func() error {
-			var args [8]unsafe.Pointer
-			for i, v := range operands {
-				args[i] = m.at(v)
-			}
-			C.senet_primitive_bind(p, &args[0], m.scratch)
-			return func() error { return message(C.senet_primitive_run(engine, p)) }
+			return m.primitive(engine, p, m.scratch, m.addresses(operands)...)
 		},
 		free: func() { C.senet_primitive_free(p) },
 	}
 }
 
-// weightOf is the layout that v already has, or a new empty one for shape.
-func (c *compiler) weightOf(v *graph.Value, shape C.senet_conv_shape) *weight {
-	if w := c.weights[v]; w != nil {
-		return w
+// addresses lists where operands lie.
+func (m *binding) addresses(operands []*graph.Value) []unsafe.Pointer {
+	at := make([]unsafe.Pointer, len(operands))
+	for i, v := range operands {
+		at[i] = m.at(v)
 	}
-	w := &weight{shape: shape}
-	c.weights[v] = w
-	return w
+	return at
+}
+
+// primitive sets the addresses of p's arguments and workspace for all runs to come.
+func (m *binding) primitive(engine *C.senet_engine, p *C.senet_primitive, scratch unsafe.Pointer, args ...unsafe.Pointer) func() error {
+	if err := message(C.senet_primitive_bind(p, unsafe.SliceData(args), scratch)); err != nil {
+		return func() error { return err }
+	}
+	return func() error { return message(C.senet_primitive_run(engine, p)) }
+}
+
+// convolution is a prepared convolution or gradient with the weight layout that it likes.
+type convolution struct {
+	p     *C.senet_primitive
+	likes *C.senet_layout
+}
+
+// weightArgument is the position of the weight, or of its gradient, among the arguments of every convolution primitive.
+const weightArgument = 1
+
+// weighted is an op that runs v, whose weight argument is operands[weightArgument]. The forward convolution and its two gradients
+// each like another layout; where the weight is stored otherwise, it is copied into the workspace before the run,
+// or for a gradient (writes) out of it afterwards: 8 bytes a weight, once a step.
+func (c *compiler) weighted(v convolution, shape C.senet_conv_shape, writes bool, operands ...*graph.Value) (*op, error) {
+	o := c.primitive(v.p, operands...)
+	likes := c.own(v.likes)
+	w, err := c.stored(operands[weightArgument], &shape, likes)
+	if err != nil {
+		o.free()
+		return nil, err
+	}
+	if C.senet_layout_equal(w.layout, likes) != 0 {
+		return o, nil
+	}
+	from, to := w.layout, likes
+	if writes {
+		from, to = to, from
+	}
+	var reorder *C.senet_primitive
+	if err := message(C.senet_reorder_new(c.b.engine, from, to, &reorder)); err != nil {
+		o.free()
+		return nil, err
+	}
+	engine, copied := c.b.engine, roundUp(int64(C.senet_layout_bytes(likes)))
+	return &op{
+		scratch: copied + max(o.scratch, int64(C.senet_primitive_scratch(reorder))),
+		bind: func(m *binding) func() error {
+			args, free := m.addresses(operands), unsafe.Add(m.scratch, copied)
+			stored := args[weightArgument]
+			args[weightArgument] = m.scratch
+			run := m.primitive(engine, v.p, free, args...)
+			if writes {
+				return both(run, m.primitive(engine, reorder, free, m.scratch, stored))
+			}
+			return both(m.primitive(engine, reorder, free, stored, m.scratch), run)
+		},
+		free: func() {
+			o.free()
+			C.senet_primitive_free(reorder)
+		},
+	}, nil
+}
+
+// both runs first, then second.
+func both(first, second func() error) func() error {
+	return func() error {
+		if err := first(); err != nil {
+			return err
+		}
+		return second()
+	}
 }
 
 // conv is the forward convolution. Bias, residual and ReLU run inside oneDNN's. oneDNN 3.2 has no
@@ -101,22 +164,23 @@ func conv(c *compiler, n *graph.Node) (*op, error) {
 	if attr.ReLU && gate == nil {
 		epilogue |= C.SENET_CONV_RELU
 	}
-	var p *C.senet_primitive
-	wl := c.weightOf(w, shape)
-	if err := message(C.senet_conv_new(c.b.engine, &shape, C.int(epilogue), inference(c, n), &wl.layout, &p)); err != nil {
+	var v convolution
+	if err := message(C.senet_conv_new(c.b.engine, &shape, C.int(epilogue), &v.likes, &v.p)); err != nil {
 		return nil, err
 	}
-	o := c.primitive(p, operands...)
+	o, err := c.weighted(v, shape, false, operands...)
+	if err != nil {
+		return nil, err
+	}
 	if gate != nil {
-		o.withGate(n)
+		o.addGate(n)
 	}
 	return o, nil
 }
 
-// withGate makes o end in the pass out = relu?(gate y + residual) over its own output.
-func (o *op) withGate(n *graph.Node) {
-	gate, residual, y := n.In[3], n.In[4], n.Out[0]
-	convolve := o.bind
+// addGate appends y = relu?(gate y + residual) to a convolution.
+func (o *op) addGate(n *graph.Node) {
+	gate, residual, y, convolve := n.In[3], n.In[4], n.Out[0], o.bind
 	o.bind = func(m *binding) func() error {
 		run := convolve(m)
 		a := &C.senet_gate_add_relu_args{
@@ -133,9 +197,6 @@ func (o *op) withGate(n *graph.Node) {
 	}
 }
 
-// inference reports whether n's weight is never trained here, so oneDNN need not keep anything for a gradient.
-func inference(_ *compiler, n *graph.Node) C.int { return cbool(n.In[1].Role != graph.Param) }
-
 func cbool(b bool) C.int {
 	if b {
 		return 1
@@ -146,61 +207,63 @@ func cbool(b bool) C.int {
 func convGradInput(c *compiler, n *graph.Node) (*op, error) {
 	dy, w, dx := n.In[0], n.In[1], n.Out[0]
 	shape := convShape(dx.Shape, w.Shape, dy.Shape, n.Attr.(graph.ConvAttr))
-	wl := c.weightOf(w, shape)
-	var p *C.senet_primitive
-	if err := message(C.senet_conv_grad_input_new(c.b.engine, &shape, &wl.layout, &p)); err != nil {
+	var v convolution
+	if err := message(C.senet_conv_grad_input_new(c.b.engine, &shape, &v.likes, &v.p)); err != nil {
 		return nil, err
 	}
-	return c.primitive(p, dy, w, dx), nil
+	return c.weighted(v, shape, false, dy, w, dx)
 }
 
+// convGradWeight stores the gradient in its parameter's layout: the update runs over the raw floats of both.
 func convGradWeight(c *compiler, n *graph.Node) (*op, error) {
 	dy, x, dw, db := n.In[0], n.In[1], n.Out[0], n.Out[1]
 	shape := convShape(x.Shape, dw.Shape, dy.Shape, n.Attr.(graph.ConvAttr))
 	if w := c.weights[c.gradOf[dw]]; w != nil {
-		c.weights[dw] = w // one layout for weight and gradient: the update runs over the raw floats of both
+		c.weights[dw] = w
 	}
-	wl := c.weightOf(dw, shape)
-	operands := []*graph.Value{dy, x, dw}
+	operands := []*graph.Value{dy, dw, x}
 	if db != nil {
 		operands = append(operands, db)
 	}
-	var p *C.senet_primitive
-	if err := message(C.senet_conv_grad_weight_new(c.b.engine, &shape, cbool(db != nil), &wl.layout, &p)); err != nil {
+	var v convolution
+	if err := message(C.senet_conv_grad_weight_new(c.b.engine, &shape, cbool(db != nil), &v.likes, &v.p)); err != nil {
 		return nil, err
 	}
-	return c.primitive(p, operands...), nil
+	return c.weighted(v, shape, true, operands...)
 }
 
-// foldBN keeps the folded weight in plain order too: early_squeeze reads that.
+// foldBN folds in plain order and then copies to the layout of the convolution. A weight that early_squeeze
+// reads keeps its plain copy; the others' lies in the workspace.
 func foldBN(c *compiler, n *graph.Node) (*op, error) {
 	w, gamma, beta, mean, variance, fw, fb := n.In[0], n.In[1], n.In[2], n.In[3], n.In[4], n.Out[0], n.Out[1]
-	if c.weights[w] != nil {
-		return nil, fmt.Errorf("weight %q is also used unfolded", w.Name)
+	engine, kept := c.b.engine, c.squeezed[fw]
+	o := &op{scratch: fw.Bytes()}
+	if kept {
+		o.own, o.scratch = o.scratch, 0
 	}
-	c.plain[w] = true
-	engine := c.b.engine
-	return &op{own: fw.Bytes(), bind: func(m *binding) func() error {
-		plain := (*C.float)(m.own)
-		m.e.folded[fw] = plain
-		packed := m.e.weights[fw]
-		if packed == nil {
-			m.e.plain[fw] = true
+	o.bind = func(m *binding) func() error {
+		plain, packed := (*C.float)(m.scratch), m.e.weights[fw]
+		if kept {
+			plain = (*C.float)(m.own)
 		}
 		a := &C.senet_fold_bn_args{
 			k: C.int(w.Shape[0]), per: C.int(w.Shape[1:].Elems()), eps: C.float(n.Attr.(graph.BatchNormAttr).Eps),
 			weight: m.f32(w), gamma: m.f32(gamma), beta: m.f32(beta), mean: m.f32(mean), _var: m.f32(variance),
 			out: plain, bias: m.f32(fb),
 		}
-		if packed == nil {
+		if packed == nil { // read by no convolution
+			m.e.plain[fw] = true
 			a.out = m.f32(fw)
+		} else if kept {
+			m.e.folded[fw] = plain
 		}
 		return func() error {
 			C.senet_fold_bn(a)
 			if packed == nil {
 				return nil
 			}
-			return message(C.senet_layout_pack(engine, &packed.shape, packed.layout, plain, m.f32(fw)))
+			return message(C.senet_layout_copy(engine, packed.plainLayout, plain, packed.layout, m.f32(fw)))
 		}
-	}}, nil
+	}
+	return o, nil
 }

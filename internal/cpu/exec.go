@@ -42,8 +42,10 @@ type prepare func(c *compiler, n *graph.Node) (*op, error)
 type compiler struct {
 	b *Backend
 	layouts
-	gradOf map[*graph.Value]*graph.Value // gradient -> its parameter
-	ops    [3][]*op
+	gradOf   map[*graph.Value]*graph.Value // gradient -> its parameter
+	folded   map[*graph.Value]bool         // written by fold_bn
+	squeezed map[*graph.Value]bool         // weights that early_squeeze reads
+	ops      [3][]*op
 }
 
 // executable is a compiled program.
@@ -57,20 +59,41 @@ type executable struct {
 	memory  graph.Memory
 	block   []byte // persistent values, arena, own and shared workspace
 	address []unsafe.Pointer
+	times   []NodeTime // with Options.Profile
 	freed   bool
+}
+
+func newCompiler(b *Backend, p *graph.Program) *compiler {
+	c := &compiler{
+		b: b, layouts: newLayouts(),
+		gradOf: map[*graph.Value]*graph.Value{}, folded: map[*graph.Value]bool{}, squeezed: map[*graph.Value]bool{},
+	}
+	for param, grad := range p.Grads {
+		c.gradOf[grad] = param
+	}
+	for _, n := range p.Nodes() {
+		switch n.Op {
+		case graph.FoldBN:
+			c.folded[n.Out[0]] = true
+			c.plain[n.In[0]] = true
+		case graph.EarlySqueeze:
+			c.squeezed[n.In[1]] = true
+		}
+	}
+	for v := range c.squeezed {
+		c.plain[v] = !c.folded[v] // a folded weight has a plain copy beside
+	}
+	return c
 }
 
 // compile runs on the backend's thread.
 func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
-	c := &compiler{b: b, layouts: newLayouts(), gradOf: map[*graph.Value]*graph.Value{}}
-	for param, grad := range p.Grads {
-		c.gradOf[grad] = param
-	}
+	c := newCompiler(b, p)
 	e := &executable{b: b, p: p, layouts: c.layouts, folded: map[*graph.Value]*C.float{}}
 	defer func() {
 		if err != nil {
 			e.ops = c.ops
-			e.release()
+			err = errors.Join(err, e.release())
 		}
 	}()
 	C.senet_isa_use(b.isa)
@@ -96,14 +119,22 @@ func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 func (e *executable) Run(ph graph.Phase) error {
 	return e.b.thread.do(func() error {
 		C.senet_isa_use(e.b.isa)
+		if e.times != nil {
+			return e.runTimed(ph)
+		}
 		for i, run := range e.runs[ph] {
 			if err := run(); err != nil {
-				n := e.ops[ph][i].node
-				return fmt.Errorf("cpu: %s %q: %w", n.Op, n.Name, err)
+				return e.failed(ph, i, err)
 			}
 		}
 		return nil
 	})
+}
+
+// failed names the node that err comes from.
+func (e *executable) failed(ph graph.Phase, i int, err error) error {
+	n := e.ops[ph][i].node
+	return fmt.Errorf("cpu: %s %q: %w", n.Op, n.Name, err)
 }
 
 // Memory tells where the bytes went.
@@ -127,5 +158,7 @@ func (e *executable) release() error {
 		}
 	}
 	e.layouts.release()
-	return unmap(e.block)
+	err := unmap(e.block)
+	e.ops, e.runs, e.block, e.address = [3][]*op{}, [3][]func() error{}, nil, make([]unsafe.Pointer, len(e.p.Values))
+	return err
 }

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels.h"
 
 namespace plan {
-#include "rows.inc"
+#include "rows.hpp"
 }
 
 #define DECLARE(name)                                                           \
@@ -15,7 +16,7 @@ namespace plan {
   namespace avx512 { void name(const senet_##name##_args& a); }
 SENET_KERNELS(DECLARE)
 
-static int used = SENET_AVX2;
+static thread_local int used = SENET_AVX2;  // of a backend: it makes all calls on one thread
 
 extern "C" {
 
@@ -30,12 +31,16 @@ int senet_isa_best(void) {
 void senet_isa_use(int isa) { used = isa; }
 
 int64_t senet_tail_scratch(int n, int hw, int c, int r) {
-  const plan::Rows m(n, hw, c);
-  const int64_t nc = int64_t(n) * c, sums = int64_t(m.items()) * 3 * c;
-  return 8 * (sums + 2 * nc) + 4 * (10 * nc + 8 * int64_t(c) + int64_t(n) * r) + 64 * 24;  // 64 a piece for alignment
+  return plan::TailScratch(plan::Rows(n, hw, c), r, nullptr).bytes;
 }
 
-int64_t senet_norm_blocks(int64_t count) { return (count + plan::kNormBlock - 1) / plan::kNormBlock; }
+int64_t senet_sums_scratch(int n, int hw, int c) { return int64_t(plan::Rows(n, hw, c).items()) * c * 4; }
+
+int64_t senet_early_squeeze_scratch(int n, int hw, int c, int window) {
+  return (int64_t(n) * c * window + 15) / 16 * 64 + senet_sums_scratch(n, hw, c);
+}
+
+int64_t senet_norm_blocks(int64_t count) { return plan::norm_blocks(count); }
 
 void senet_threads(int threads) { omp_set_num_threads(threads); }
 

@@ -51,8 +51,14 @@ func channelArgs(m *binding, x *graph.Value) *C.senet_channel_args {
 	return &C.senet_channel_args{n: n, hw: hw, c: c, scratch: m.scratch}
 }
 
+// sumsScratch is what a kernel needs that sums over the pixels of x.
+func sumsScratch(x *graph.Value) int64 {
+	n, hw, c := dims(x)
+	return int64(C.senet_sums_scratch(n, hw, c))
+}
+
 func globalAvgPool(_ *compiler, node *graph.Node) (*op, error) {
-	return kernel(tailScratch(node.In[0], 0), func(m *binding) func() {
+	return kernel(sumsScratch(node.In[0]), func(m *binding) func() {
 		a := channelArgs(m, node.In[0])
 		a.x, a.out = m.f32(node.In[0]), m.f32(node.Out[0])
 		return func() { C.senet_global_avg_pool(a) }
@@ -76,7 +82,7 @@ func scale(_ *compiler, node *graph.Node) (*op, error) {
 }
 
 func scaleGrad(_ *compiler, node *graph.Node) (*op, error) {
-	return kernel(tailScratch(node.In[1], 0), func(m *binding) func() {
+	return kernel(sumsScratch(node.In[1]), func(m *binding) func() {
 		a := channelArgs(m, node.In[1])
 		a.dy, a.x, a.gate = m.f32(node.In[0]), m.f32(node.In[1]), m.f32(node.In[2])
 		a.dx, a.dgate = m.f32(node.Out[0]), m.f32(node.Out[1])

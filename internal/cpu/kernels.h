@@ -23,7 +23,7 @@ typedef struct {
   int c;
 } senet_normalize_args;
 
-// The block's tail and batch norm; see bn_se_add_relu.inc. Null pointers switch parts off.
+// The block's tail and batch norm; see bn_se_add_relu.hpp. Null pointers switch parts off.
 typedef struct {
   int n, hw, c, r, relu;
   float eps, shortcut_eps;
@@ -50,7 +50,9 @@ typedef struct {
   void* scratch;
 } senet_bn_se_add_relu_grad_args;
 
-int64_t senet_tail_scratch(int n, int hw, int c, int r);  // bytes, for the forward and the gradient
+int64_t senet_tail_scratch(int n, int hw, int c, int r);           // bytes, for the forward and the gradient
+
+int64_t senet_sums_scratch(int n, int hw, int c);  // bytes, for sums over the pixels of each image
 
 // Elementwise over count values.
 typedef struct {
@@ -69,7 +71,7 @@ typedef struct {
   int n, hw, c;
   const float *x, *dy, *gate;
   float *out, *dx, *dgate;
-  void* scratch;  // senet_tail_scratch bytes
+  void* scratch;  // senet_sums_scratch bytes
 } senet_channel_args;
 typedef senet_channel_args senet_global_avg_pool_args;       // out (n, c) = mean of x
 typedef senet_channel_args senet_global_avg_pool_grad_args;  // dx = dy (n, c) / hw
@@ -116,8 +118,9 @@ typedef struct {
   int n, h, w, c, k, r, s, p, q, stride, pad, groups;
   const float *x, *weight, *bias;
   float* out;
-  void* scratch;  // n * r * s * c floats
+  void* scratch;  // senet_early_squeeze_scratch bytes
 } senet_early_squeeze_args;
+int64_t senet_early_squeeze_scratch(int n, int hw, int c, int window);  // hw pixels of x, r * s
 
 // out (n, c) = sigmoid(w2 relu(w1 z + b1) + b2)
 typedef struct {

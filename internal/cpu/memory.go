@@ -1,7 +1,9 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -39,25 +41,47 @@ func (e *executable) place() error {
 	}
 	e.block = block
 	e.address = make([]unsafe.Pointer, len(e.p.Values))
-	next := int64(0)
-	arena := e.memory.Persistent
+	next, arena := int64(0), e.memory.Persistent
+	used := e.used()
 	for _, v := range e.p.Values {
-		if at := e.memory.Offset[v.ID]; at >= 0 {
-			e.address[v.ID] = e.pointer(arena + at)
+		switch {
+		case v.Role != graph.Activation && used[v]:
+			e.address[v.ID] = e.pointer(next)
+			next += roundUp(e.size(v))
+		case e.memory.Offset[v.ID] >= 0:
+			e.address[v.ID] = e.pointer(arena + e.memory.Offset[v.ID])
 		}
 	}
-	for _, v := range append(e.p.Persistent(), e.p.Inputs()...) {
-		e.address[v.ID] = e.pointer(next)
-		next += roundUp(e.size(v))
+	e.bind(arena+e.memory.Arena, e.memory.Peak()-shared)
+	return nil
+}
+
+// used is the set of values that a node or the host touches.
+func (e *executable) used() map[*graph.Value]bool {
+	set := map[*graph.Value]bool{}
+	for _, v := range e.p.Inputs() {
+		set[v] = true
 	}
-	at := arena + e.memory.Arena
+	for _, n := range e.p.Nodes() {
+		for _, v := range slices.Concat(n.In, n.Out) {
+			set[v] = true
+		}
+	}
+	return set
+}
+
+// bind gives each op its addresses: own workspaces follow each other from byte at on, the shared one starts at byte shared.
+func (e *executable) bind(at, shared int64) {
 	for ph := range e.ops {
 		for _, o := range e.ops[ph] {
-			e.runs[ph] = append(e.runs[ph], o.bind(&binding{e: e, own: e.pointer(at), scratch: e.pointer(e.memory.Peak() - shared)}))
+			m := &binding{e: e, own: e.pointer(at), scratch: e.pointer(shared)}
+			e.runs[ph] = append(e.runs[ph], o.bind(m))
 			at += roundUp(o.own)
 		}
 	}
-	return nil
+	if e.b.profile {
+		e.startProfile()
+	}
 }
 
 func (e *executable) pointer(at int64) unsafe.Pointer {
@@ -70,6 +94,14 @@ func (e *executable) at(v *graph.Value) unsafe.Pointer {
 		return nil
 	}
 	return e.address[v.ID]
+}
+
+// hosted is the address of v for a copy from or to the host.
+func (e *executable) hosted(v *graph.Value) (unsafe.Pointer, error) {
+	if v.ID >= len(e.p.Values) || e.p.Values[v.ID] != v || e.address[v.ID] == nil {
+		return nil, errors.New("not part of the program")
+	}
+	return e.address[v.ID], nil
 }
 
 // mapMemory maps n zeroed bytes outside Go's heap, in huge pages where the kernel has them:

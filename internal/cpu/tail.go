@@ -4,8 +4,10 @@ package cpu
 import "C"
 
 import (
+	"fmt"
 	"unsafe"
 
+	"senet/internal/backend"
 	"senet/internal/graph"
 )
 
@@ -62,6 +64,9 @@ func bnSEAddReLUGrad(_ *compiler, node *graph.Node) (*op, error) {
 	attr := node.Attr.(graph.BNSEAddReLUAttr)
 	in, out := node.In[graph.TailGradIn:], node.Out
 	saved := func(i int) *graph.Value { return node.In[graph.TailGradSaved+i] }
+	if attr.ReLU && node.In[graph.TailGradOut] == nil && (in[graph.TailShortcutGamma] != nil || out[graph.TailShortcut] != nil) {
+		return nil, fmt.Errorf("a ReLU over a shortcut needs the forward's output as its mask: %w", backend.ErrUnsupported)
+	}
 	y, r := in[graph.TailY], hiddenUnits(in[graph.TailW1])
 	n, hw, c := dims(y)
 	return kernel(tailScratch(y, r), func(m *binding) func() {
@@ -102,18 +107,15 @@ func batchNorm(_ *compiler, node *graph.Node) (*op, error) {
 func batchNormGrad(_ *compiler, node *graph.Node) (*op, error) {
 	dy, x, gamma := node.In[0], node.In[1], node.In[2]
 	n, hw, c := dims(x)
-	return &op{scratch: tailScratch(x, 0), own: gamma.Bytes(), bind: func(m *binding) func() error {
+	return kernel(tailScratch(x, 0), func(m *binding) func() {
 		a := &C.senet_bn_se_add_relu_grad_args{
 			n: n, hw: hw, c: c, eps: C.float(node.Attr.(graph.BatchNormAttr).Eps),
-			dout: m.f32(dy), y: m.f32(x), gamma: m.f32(gamma), beta: (*C.float)(m.own), // beta's values matter to the ReLU's mask and SE alone
+			dout: m.f32(dy), y: m.f32(x), gamma: m.f32(gamma), // beta matters to the ReLU's mask and to SE alone
 			mean: m.f32(node.In[3]), _var: m.f32(node.In[4]),
 			dy: m.f32(node.Out[0]), dgamma: m.f32(node.Out[1]), dbeta: m.f32(node.Out[2]), scratch: m.scratch,
 		}
-		return func() error {
-			C.senet_bn_se_add_relu_grad(a)
-			return nil
-		}
-	}}, nil
+		return func() { C.senet_bn_se_add_relu_grad(a) }
+	}), nil
 }
 
 func earlySqueeze(c *compiler, node *graph.Node) (*op, error) {
@@ -125,8 +127,8 @@ func earlySqueeze(c *compiler, node *graph.Node) (*op, error) {
 	if c.weights[w] == nil {
 		c.plain[w] = true
 	}
-	sums := int64(x.Shape[0]*x.Shape[1]*w.Shape[3]*(w.Shape[2]+1)) * 4
-	return kernel(sums, func(m *binding) func() {
+	scratch := int64(C.senet_early_squeeze_scratch(s.n, s.h*s.w, s.c, s.r*s.s))
+	return kernel(scratch, func(m *binding) func() {
 		weight := m.e.folded[w]
 		if weight == nil {
 			weight = m.f32(w)

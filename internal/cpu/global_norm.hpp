@@ -1,0 +1,27 @@
+// global_norm: the square root of the sum of all gradients' squares, added in float64; 4 bytes a parameter. Each block
+// of kNormBlock values has its own partial sum, so the result does not depend on the threads. Caller: kernels.go.
+void global_norm(const senet_global_norm_args& t) {
+  double* sums = static_cast<double*>(t.scratch);
+#pragma omp parallel
+  {
+    int64_t base = 0;
+    for (int k = 0; k < t.tensors; k++) {
+      const senet_parameter& w = t.parameters[k];
+      const int64_t blocks = norm_blocks(w.count);
+#pragma omp for schedule(static) nowait
+      for (int64_t b = 0; b < blocks; b++) {
+        const int64_t last = std::min(w.count, (b + 1) * kNormBlock);
+        double s = 0;
+#pragma omp simd reduction(+ : s)
+        for (int64_t i = b * kNormBlock; i < last; i++) s += double(w.grad[i]) * w.grad[i];
+        sums[base + b] = s;
+      }
+      base += blocks;
+    }
+  }
+  double total = 0;
+  int64_t blocks = 0;
+  for (int k = 0; k < t.tensors; k++) blocks += norm_blocks(t.parameters[k].count);
+  for (int64_t b = 0; b < blocks; b++) total += sums[b];
+  t.norm[0] = float(std::sqrt(total));
+}
