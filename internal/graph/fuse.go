@@ -85,7 +85,7 @@ func (f *matcher) match(bn *Node) tail {
 		t.take(se.squeeze, se.fc1, se.relu, se.fc2, se.sigmoid, se.scale)
 		v = se.scale.Out[0]
 	}
-	if add := f.only(v, Add); add != nil && add.In[0] == v && add.In[1] != v {
+	if add := f.only(v, Add); add != nil && add.In[1] != v {
 		t.shortcut = add.In[1]
 		if f.isProjection(f.producer[t.shortcut]) {
 			t.project = f.producer[t.shortcut]
@@ -114,7 +114,7 @@ func (f *matcher) seAfter(v *Value) *seBlock {
 		return nil
 	}
 	squeeze, scale := rs[0], rs[1]
-	if squeeze.Op != GlobalAvgPool || scale.Op != Scale || scale.In[0] != v {
+	if squeeze.Op != GlobalAvgPool || scale.Op != Scale {
 		return nil
 	}
 	s := &seBlock{squeeze: squeeze, scale: scale}

@@ -116,7 +116,7 @@ func lifetimes(p *Program, size func(*Value) int64) []*buffer {
 				continue
 			}
 			last := max(i, lastRead[v.ID])
-			if b := dying(n, j, i, lastRead, of, taken, roundUp(size(v))); b != nil {
+			if b := dying(n, j, i, of, taken, roundUp(size(v))); b != nil {
 				taken[b] = true
 				b.values, b.last = append(b.values, v), last
 				of[v.ID] = b
@@ -132,14 +132,14 @@ func lifetimes(p *Program, size func(*Value) int64) []*buffer {
 
 // dying returns the buffer of an input that output j of node n (at position i) may overwrite:
 // of the same size, read by no later node, and not yet taken by another output.
-func dying(n *Node, j, i int, lastRead []int, of []*buffer, taken map[*buffer]bool, size int64) *buffer {
+func dying(n *Node, j, i int, of []*buffer, taken map[*buffer]bool, size int64) *buffer {
 	for _, k := range inPlace(n, j) {
 		v := n.In[k]
 		if v == nil || of[v.ID] == nil {
 			continue
 		}
 		b := of[v.ID]
-		if lastRead[v.ID] == i && b.last == i && b.size == size && !taken[b] {
+		if b.last == i && b.size == size && !taken[b] {
 			return b
 		}
 	}
