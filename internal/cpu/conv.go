@@ -10,41 +10,6 @@ import (
 	"senet/internal/graph"
 )
 
-// prepares has every op that this backend runs.
-var prepares = map[graph.Op]prepare{
-	graph.Conv:           conv,
-	graph.ConvGradInput:  convGradInput,
-	graph.ConvGradWeight: convGradWeight,
-	graph.FoldBN:         foldBN,
-	graph.Linear:         linear,
-	graph.LinearGrad:     linearGrad,
-
-	graph.Normalize:               normalize,
-	graph.BatchNorm:               batchNorm,
-	graph.BatchNormGrad:           batchNormGrad,
-	graph.BNSEAddReLU:             bnSEAddReLU,
-	graph.BNSEAddReLUGrad:         bnSEAddReLUGrad,
-	graph.ReLU:                    elementwise(func(a *C.senet_elementwise_args) { C.senet_relu(a) }),
-	graph.ReLUGrad:                elementwise(func(a *C.senet_elementwise_args) { C.senet_relu_grad(a) }),
-	graph.Sigmoid:                 elementwise(func(a *C.senet_elementwise_args) { C.senet_sigmoid(a) }),
-	graph.SigmoidGrad:             elementwise(func(a *C.senet_elementwise_args) { C.senet_sigmoid_grad(a) }),
-	graph.Add:                     elementwise(func(a *C.senet_elementwise_args) { C.senet_add(a) }),
-	graph.GlobalAvgPool:           globalAvgPool,
-	graph.GlobalAvgPoolGrad:       globalAvgPoolGrad,
-	graph.Scale:                   scale,
-	graph.ScaleGrad:               scaleGrad,
-	graph.MaxPool:                 maxPool,
-	graph.MaxPoolGrad:             maxPoolGrad,
-	graph.SoftmaxCrossEntropy:     softmaxCrossEntropy,
-	graph.SoftmaxCrossEntropyGrad: softmaxCrossEntropyGrad,
-	graph.Accuracy:                accuracy,
-	graph.EarlySqueeze:            earlySqueeze,
-	graph.Excitation:              excitation,
-	graph.RunningStats:            runningStats,
-	graph.SGD:                     sgd,
-	graph.GlobalNorm:              globalNorm,
-}
-
 // convShape is the geometry of a convolution from x (N, C, H, W) with weight w to y (N, K, P, Q).
 func convShape(x, w, y graph.Shape, a graph.ConvAttr) C.senet_conv_shape {
 	return C.senet_conv_shape{

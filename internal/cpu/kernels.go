@@ -45,32 +45,43 @@ func elementwise(run func(*C.senet_elementwise_args)) prepare {
 	}
 }
 
-// channelArgs are the arguments of a kernel between maps like x and per-image vectors.
-func channelArgs(m *binding, x *graph.Value) *C.senet_channel_args {
-	n, hw, c := dims(x)
-	return &C.senet_channel_args{n: n, hw: hw, c: c, scratch: m.scratch}
-}
-
-// sumsScratch is what a kernel needs that sums over the pixels of x.
-func sumsScratch(x *graph.Value) int64 {
-	n, hw, c := dims(x)
-	return int64(C.senet_sums_scratch(n, hw, c))
-}
-
-func globalAvgPool(_ *compiler, node *graph.Node) (*op, error) {
-	return kernel(sumsScratch(node.In[0]), func(m *binding) func() {
-		a := channelArgs(m, node.In[0])
-		a.x, a.out = m.f32(node.In[0]), m.f32(node.Out[0])
-		return func() { C.senet_global_avg_pool(a) }
-	}), nil
-}
-
-func globalAvgPoolGrad(_ *compiler, node *graph.Node) (*op, error) {
+func dropout(_ *compiler, node *graph.Node) (*op, error) {
+	x, step, attr := node.In[0], node.In[1], node.Attr.(graph.DropoutAttr)
+	hw := x.Shape[2:].Elems()
 	return kernel(0, func(m *binding) func() {
-		a := channelArgs(m, node.Out[0])
-		a.dy, a.dx = m.f32(node.In[0]), m.f32(node.Out[0])
-		return func() { C.senet_global_avg_pool_grad(a) }
+		a := &C.senet_dropout_args{
+			n: C.int(x.Shape[0]), hw: C.int(hw), c: C.int(x.Shape[1]), rate: C.float(attr.Rate), seed: C.uint64_t(attr.Seed),
+			step: (*C.int32_t)(m.at(step)), x: m.f32(x), out: m.f32(node.Out[0]),
+		}
+		return func() { C.senet_dropout(a) }
 	}), nil
+}
+
+func concat(_ *compiler, node *graph.Node) (*op, error) {
+	return concatenation(node.Out[0], node.In, node, func(a *C.senet_concat_args) { C.senet_concat(a) }), nil
+}
+
+func concatGrad(_ *compiler, node *graph.Node) (*op, error) {
+	return concatenation(node.In[0], node.Out, node, func(a *C.senet_concat_args) { C.senet_concat_grad(a) }), nil
+}
+
+// concatenation prepares run over a whole map and its parts, nil where one is not wanted.
+func concatenation(whole *graph.Value, parts []*graph.Value, node *graph.Node, run func(*C.senet_concat_args)) *op {
+	channels := node.Attr.(graph.ConcatAttr).Channels
+	return &op{own: int64(len(parts)) * C.sizeof_senet_concat_map, bind: func(m *binding) func() error {
+		list := make([]C.senet_concat_map, len(parts))
+		for i, v := range parts {
+			list[i] = C.senet_concat_map{_map: m.f32(v), c: C.int(channels[i])}
+		}
+		a := &C.senet_concat_args{
+			pixels: C.int64_t(whole.Shape[0] * whole.Shape[2] * whole.Shape[3]), maps: C.int(len(parts)), c: C.int(whole.Shape[1]),
+			list: put(m.own, list), whole: m.f32(whole),
+		}
+		return func() error {
+			run(a)
+			return nil
+		}
+	}}
 }
 
 func scale(_ *compiler, node *graph.Node) (*op, error) {
@@ -87,30 +98,6 @@ func scaleGrad(_ *compiler, node *graph.Node) (*op, error) {
 		a.dy, a.x, a.gate = m.f32(node.In[0]), m.f32(node.In[1]), m.f32(node.In[2])
 		a.dx, a.dgate = m.f32(node.Out[0]), m.f32(node.Out[1])
 		return func() { C.senet_scale_grad(a) }
-	}), nil
-}
-
-func maxPool(_ *compiler, node *graph.Node) (*op, error) {
-	x, y, attr := node.In[0], node.Out[0], node.Attr.(graph.PoolAttr)
-	return kernel(0, func(m *binding) func() {
-		a := &C.senet_max_pool_args{
-			n: C.int(x.Shape[0]), c: C.int(x.Shape[1]), h: C.int(x.Shape[2]), w: C.int(x.Shape[3]), p: C.int(y.Shape[2]), q: C.int(y.Shape[3]),
-			kernel: C.int(attr.Kernel), stride: C.int(attr.Stride), pad: C.int(attr.Pad),
-			x: m.f32(x), y: m.f32(y), position: (*C.uint8_t)(m.at(node.Out[1])),
-		}
-		return func() { C.senet_max_pool(a) }
-	}), nil
-}
-
-func maxPoolGrad(_ *compiler, node *graph.Node) (*op, error) {
-	dy, dx, attr := node.In[0], node.Out[0], node.Attr.(graph.PoolAttr)
-	return kernel(0, func(m *binding) func() {
-		a := &C.senet_max_pool_grad_args{
-			n: C.int(dx.Shape[0]), c: C.int(dx.Shape[1]), h: C.int(dx.Shape[2]), w: C.int(dx.Shape[3]), p: C.int(dy.Shape[2]), q: C.int(dy.Shape[3]),
-			kernel: C.int(attr.Kernel), stride: C.int(attr.Stride), pad: C.int(attr.Pad),
-			dy: m.f32(dy), dx: m.f32(dx), position: (*C.uint8_t)(m.at(node.In[1])),
-		}
-		return func() { C.senet_max_pool_grad(a) }
 	}), nil
 }
 

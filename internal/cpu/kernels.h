@@ -64,7 +64,34 @@ typedef senet_elementwise_args senet_relu_args;          // out = max(a, 0)
 typedef senet_elementwise_args senet_relu_grad_args;     // out = a where b > 0
 typedef senet_elementwise_args senet_sigmoid_args;       // out = 1 / (1 + exp(-a))
 typedef senet_elementwise_args senet_sigmoid_grad_args;  // out = a b (1 - b)
+typedef senet_elementwise_args senet_hard_sigmoid_args;       // out = min(max(a + 3, 0), 6) / 6
+typedef senet_elementwise_args senet_hard_sigmoid_grad_args;  // out = a / 6 where 0 < b < 1
+typedef senet_elementwise_args senet_tanh_args;          // out = tanh(a)
+typedef senet_elementwise_args senet_tanh_grad_args;     // out = a (1 - b b)
 typedef senet_elementwise_args senet_add_args;           // out = a + b
+
+// out (n, hw, c) = x / (1 - rate) where graph.DropoutAttr.Dropped says no, else 0; the element's number is its logical one.
+typedef struct {
+  int n, hw, c;
+  float rate;
+  uint64_t seed;
+  const int32_t* step;  // (1)
+  const float* x;
+  float* out;
+} senet_dropout_args;
+
+// Maps (pixels, c) of one batch, next to each other in whole (pixels, sum of c); a null map is left out.
+typedef struct {
+  float* map;
+  int c;
+} senet_concat_map;
+typedef struct {
+  int64_t pixels;
+  int maps, c;
+  const senet_concat_map* list;
+  float* whole;
+} senet_concat_args;
+typedef senet_concat_args senet_concat_grad_args;  // from whole to the maps
 
 // Between maps (n, hw, c) and per-image vectors (n, c).
 typedef struct {
@@ -84,6 +111,28 @@ typedef struct {
   const float *x, *gate, *shortcut;
   float* out;
 } senet_gate_add_relu_args;
+
+// y (n, c) = maximum over the pixels of x, pixel (n, c) the first that has it, null in inference.
+typedef struct {
+  int n, hw, c;
+  const float* x;
+  float* y;
+  int32_t* pixel;
+} senet_global_max_pool_args;
+typedef struct {
+  int n, hw, c;
+  const float* dy;       // (n, c)
+  const int32_t* pixel;  // (n, c)
+  float* dx;
+} senet_global_max_pool_grad_args;
+
+// Average pooling, from (n, h, w, c) to (n, p, q, c) or, for the gradient, back.
+typedef struct {
+  int n, h, w, c, p, q, kernel, stride, pad;
+  const float* in;
+  float* out;
+} senet_avg_pool_args;
+typedef senet_avg_pool_args senet_avg_pool_grad_args;
 
 // Max pooling; position (n, p, q, c) is r * kernel + s of the first maximum, null in inference.
 typedef struct {
@@ -177,11 +226,13 @@ typedef struct {
 int64_t senet_norm_blocks(int64_t count);
 
 // Every kernel, for isa.cpp and the two builds.
-#define SENET_KERNELS(K)                                                                                     \
-  K(normalize) K(bn_se_add_relu) K(bn_se_add_relu_grad) K(relu) K(relu_grad) K(sigmoid) K(sigmoid_grad)      \
-  K(add) K(global_avg_pool) K(global_avg_pool_grad) K(scale) K(scale_grad) K(gate_add_relu) K(max_pool)      \
-  K(max_pool_grad) K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(accuracy) K(early_squeeze)       \
-  K(excitation) K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(global_norm)
+#define SENET_KERNELS(K)                                                                                 \
+  K(normalize) K(bn_se_add_relu) K(bn_se_add_relu_grad) K(relu) K(relu_grad) K(sigmoid) K(sigmoid_grad)  \
+  K(hard_sigmoid) K(hard_sigmoid_grad) K(tanh) K(tanh_grad) K(dropout) K(add) K(concat) K(concat_grad)   \
+  K(global_avg_pool) K(global_avg_pool_grad) K(global_max_pool) K(global_max_pool_grad) K(avg_pool)      \
+  K(avg_pool_grad) K(max_pool) K(max_pool_grad) K(scale) K(scale_grad) K(gate_add_relu)                  \
+  K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
+  K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(global_norm)
 
 #define SENET_DECLARE(name) void senet_##name(const senet_##name##_args* a);
 SENET_KERNELS(SENET_DECLARE)

@@ -9,7 +9,7 @@ type Cost struct {
 
 // CostOf counts a forward node. Convolutions and fully connected layers count one multiply-add per
 // weight use; global pooling, scale and sigmoid one operation per element; batch norm, add, ReLU
-// and max pooling count nothing, following the papers.
+// and windowed pooling count nothing, following the papers.
 func CostOf(n *Node) Cost {
 	var c Cost
 	for _, v := range n.In {
@@ -25,9 +25,9 @@ func CostOf(n *Node) Cost {
 		c.FLOPs = int64(n.Out[0].Shape.Elems()) * int64(n.In[1].Shape[1:].Elems())
 	case Linear:
 		c.FLOPs = int64(n.Out[0].Shape.Elems()) * int64(n.In[1].Shape[1])
-	case GlobalAvgPool, Scale:
+	case GlobalAvgPool, GlobalMaxPool, Scale:
 		c.FLOPs = int64(n.In[0].Shape.Elems())
-	case Sigmoid:
+	case Sigmoid, HardSigmoid, Tanh:
 		c.FLOPs = int64(n.Out[0].Shape.Elems())
 	}
 	return c

@@ -93,11 +93,19 @@ var gradRules = map[Op]func(t *tape, n *Node){
 		t.emit(BatchNormGrad, n.Name, n.Attr, []*Value{dy, x, gamma, n.Out[1], n.Out[2]}, t.want(x), t.want(gamma), t.want(beta))
 	},
 	BNSEAddReLU: bnSEAddReLUGrad,
-	ReLU: func(t *tape, n *Node) {
-		t.emit(ReLUGrad, n.Name, nil, []*Value{t.sum(n.Out[0]), n.Out[0]}, t.want(n.In[0]))
+	ReLU:        fromOutput(ReLUGrad),
+	Sigmoid:     fromOutput(SigmoidGrad),
+	HardSigmoid: fromOutput(HardSigmoidGrad),
+	Tanh:        fromOutput(TanhGrad),
+	Dropout: func(t *tape, n *Node) {
+		t.emit(DropoutGrad, n.Name, n.Attr, []*Value{t.sum(n.Out[0]), n.In[1]}, t.want(n.In[0]))
 	},
-	Sigmoid: func(t *tape, n *Node) {
-		t.emit(SigmoidGrad, n.Name, nil, []*Value{t.sum(n.Out[0]), n.Out[0]}, t.want(n.In[0]))
+	Concat: func(t *tape, n *Node) {
+		dxs := make([]*Value, len(n.In))
+		for i, x := range n.In {
+			dxs[i] = t.want(x)
+		}
+		t.emit(ConcatGrad, n.Name, n.Attr, []*Value{t.sum(n.Out[0])}, dxs...)
 	},
 	Add: func(t *tape, n *Node) {
 		dy := t.sum(n.Out[0])
@@ -110,6 +118,12 @@ var gradRules = map[Op]func(t *tape, n *Node){
 	GlobalAvgPool: func(t *tape, n *Node) {
 		t.emit(GlobalAvgPoolGrad, n.Name, nil, []*Value{t.sum(n.Out[0])}, t.want(n.In[0]))
 	},
+	GlobalMaxPool: func(t *tape, n *Node) {
+		t.emit(GlobalMaxPoolGrad, n.Name, nil, []*Value{t.sum(n.Out[0]), n.Out[1]}, t.want(n.In[0]))
+	},
+	AvgPool: func(t *tape, n *Node) {
+		t.emit(AvgPoolGrad, n.Name, n.Attr, []*Value{t.sum(n.Out[0])}, t.want(n.In[0]))
+	},
 	Linear: func(t *tape, n *Node) {
 		x, w, bias := n.In[0], n.In[1], n.In[2]
 		t.emit(LinearGrad, n.Name, nil, []*Value{t.sum(n.Out[0]), x, w}, t.want(x), t.want(w), t.want(bias))
@@ -120,6 +134,13 @@ var gradRules = map[Op]func(t *tape, n *Node){
 	MaxPool: func(t *tape, n *Node) {
 		t.emit(MaxPoolGrad, n.Name, n.Attr, []*Value{t.sum(n.Out[0]), n.Out[1]}, t.want(n.In[0]))
 	},
+}
+
+// fromOutput is the rule of an activation function whose gradient reads its output.
+func fromOutput(op Op) func(t *tape, n *Node) {
+	return func(t *tape, n *Node) {
+		t.emit(op, n.Name, nil, []*Value{t.sum(n.Out[0]), n.Out[0]}, t.want(n.In[0]))
+	}
 }
 
 // bnSEAddReLUGrad hands two addends of the incoming gradient to the fused node as they are: it

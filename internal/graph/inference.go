@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // InferenceOptions configures Inference.
 type InferenceOptions struct {
@@ -17,7 +20,7 @@ func Inference(g *Graph, e Ends, o InferenceOptions) (*Program, error) {
 	}
 	p := newProgram(g)
 	p.setEnds(e)
-	nodes := g.Nodes
+	nodes := withoutDropout(g.Nodes)
 	if !o.Unfused {
 		nodes = fuse(p, nodes)
 	}
@@ -28,6 +31,26 @@ func Inference(g *Graph, e Ends, o InferenceOptions) (*Program, error) {
 		}
 	}
 	return p, p.check()
+}
+
+// withoutDropout drops the dropouts: their readers read what went in.
+func withoutDropout(nodes []*Node) []*Node {
+	source := map[*Value]*Value{}
+	var out []*Node
+	for _, n := range nodes {
+		in := slices.Clone(n.In)
+		for i, v := range in {
+			if x := source[v]; x != nil {
+				in[i] = x
+			}
+		}
+		if n.Op == Dropout {
+			source[n.Out[0]] = in[0]
+			continue
+		}
+		out = append(out, &Node{Op: n.Op, Name: n.Name, Attr: n.Attr, In: in, Out: n.Out})
+	}
+	return out
 }
 
 // batchNorms finds the graph's batch norms by gamma: fused nodes do not carry running statistics.
@@ -64,8 +87,8 @@ func (f *folder) add(n *Node) error {
 		return nil
 	case BNSEAddReLU:
 		return f.tail(n)
-	case MaxPool:
-		f.p.emit(Step, &Node{Op: MaxPool, Name: n.Name, Attr: n.Attr, In: n.In, Out: []*Value{n.Out[0], nil}})
+	case MaxPool, GlobalMaxPool:
+		f.p.emit(Step, &Node{Op: n.Op, Name: n.Name, Attr: n.Attr, In: n.In, Out: []*Value{n.Out[0], nil}})
 		return nil
 	}
 	f.p.emit(Step, n)

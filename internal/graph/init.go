@@ -60,9 +60,14 @@ func (v *Value) Fill(seed uint64) []float32 {
 }
 
 func (v *Value) generator(seed uint64) *rand.Rand {
-	h := uint64(14695981039346656037) // FNV-1a over the name
-	for _, b := range []byte(v.Name) {
+	return rand.New(rand.NewPCG(seed, nameHash(v.Name)))
+}
+
+// nameHash is FNV-1a.
+func nameHash(name string) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range []byte(name) {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
-	return rand.New(rand.NewPCG(seed, h))
+	return h
 }

@@ -69,6 +69,44 @@ func (g *Graph) Sigmoid(name string, x *Value) *Value {
 	return g.node(Sigmoid, name, nil, []*Value{x}, x.Shape)[0]
 }
 
+// HardSigmoid is the sigmoid in three straight pieces.
+func (g *Graph) HardSigmoid(name string, x *Value) *Value {
+	return g.node(HardSigmoid, name, nil, []*Value{x}, x.Shape)[0]
+}
+
+// Tanh is the hyperbolic tangent.
+func (g *Graph) Tanh(name string, x *Value) *Value {
+	return g.node(Tanh, name, nil, []*Value{x}, x.Shape)[0]
+}
+
+// Dropout zeroes a share of x in training and does nothing in inference; step (1) int32 counts the training steps.
+func (g *Graph) Dropout(name string, x, step *Value, rate float32) *Value {
+	if !(rate >= 0 && rate < 1) || step.DType != Int32 || !step.Shape.Equal(Shape{1}) {
+		g.fail("%s: rate %v, step %s %s: want [0, 1) and (1) int32", name, rate, step.Shape, step.DType)
+	}
+	return g.node(Dropout, name, DropoutAttr{Rate: rate, Seed: nameHash(name)}, []*Value{x, step}, x.Shape)[0]
+}
+
+// Concat joins the channels of maps (N, Ci, H, W) in order.
+func (g *Graph) Concat(name string, xs ...*Value) *Value {
+	if len(xs) == 0 {
+		g.fail("%s: nothing to concatenate", name)
+		return g.broken(Shape{1, 1, 1, 1})
+	}
+	var a ConcatAttr
+	c := 0
+	for _, x := range xs {
+		if !g.rank4(name, x) || x.Shape[0] != xs[0].Shape[0] || !x.Shape[2:].Equal(xs[0].Shape[2:]) {
+			g.fail("%s: %s does not go beside %s", name, x.Shape, xs[0].Shape)
+			return g.broken(Shape{1, 1, 1, 1})
+		}
+		a.Channels = append(a.Channels, x.Shape[1])
+		c += x.Shape[1]
+	}
+	s := xs[0].Shape
+	return g.node(Concat, name, a, xs, Shape{s[0], c, s[2], s[3]})[0]
+}
+
 // Add sums the residual branch and the shortcut, both of one shape.
 func (g *Graph) Add(name string, branch, shortcut *Value) *Value {
 	if !branch.Shape.Equal(shortcut.Shape) {
@@ -83,6 +121,17 @@ func (g *Graph) GlobalAvgPool(name string, x *Value) *Value {
 		return g.broken(Shape{1, 1})
 	}
 	return g.node(GlobalAvgPool, name, nil, []*Value{x}, x.Shape[:2:2])[0]
+}
+
+// GlobalMaxPool is the maximum over pixels: (N, C, H, W) to (N, C).
+func (g *Graph) GlobalMaxPool(name string, x *Value) *Value {
+	if !g.rank4(name, x) {
+		return g.broken(Shape{1, 1})
+	}
+	nc := x.Shape[:2:2]
+	out := g.node(GlobalMaxPool, name, nil, []*Value{x}, nc, nc)
+	out[1].DType = Int32
+	return out[0]
 }
 
 // Linear is the fully connected layer x (N, I) times w (O, I) or (O, I, 1, 1), plus bias (O) unless nil.
@@ -109,8 +158,21 @@ func (g *Graph) Scale(name string, x, gate *Value) *Value {
 
 // MaxPool takes the maximum of each window of x (N, C, H, W).
 func (g *Graph) MaxPool(name string, x *Value, a PoolAttr) *Value {
+	s := g.pooled(name, x, a)
+	out := g.node(MaxPool, name, a, []*Value{x}, s, s)
+	out[1].DType = Uint8
+	return out[0]
+}
+
+// AvgPool takes the mean of each window of x (N, C, H, W), padding included (torch.nn.AvgPool2d's default).
+func (g *Graph) AvgPool(name string, x *Value, a PoolAttr) *Value {
+	return g.node(AvgPool, name, a, []*Value{x}, g.pooled(name, x, a))[0]
+}
+
+// pooled is the shape of x after pooling.
+func (g *Graph) pooled(name string, x *Value, a PoolAttr) Shape {
 	if !g.rank4(name, x) {
-		return g.broken(x.Shape)
+		return Shape{1, 1, 1, 1}
 	}
 	p := window(x.Shape[2], a.Kernel, a.Stride, a.Pad, a.Ceil)
 	q := window(x.Shape[3], a.Kernel, a.Stride, a.Pad, a.Ceil)
@@ -118,10 +180,7 @@ func (g *Graph) MaxPool(name string, x *Value, a PoolAttr) *Value {
 		g.fail("%s: window %d, stride %d, pad %d does not fit input %s", name, a.Kernel, a.Stride, a.Pad, x.Shape)
 		p, q = 1, 1
 	}
-	s := Shape{x.Shape[0], x.Shape[1], p, q}
-	out := g.node(MaxPool, name, a, []*Value{x}, s, s)
-	out[1].DType = Uint8
-	return out[0]
+	return Shape{x.Shape[0], x.Shape[1], p, q}
 }
 
 // SoftmaxCrossEntropy is the mean loss (1) of logits (N, K) against labels (N) int32; rows labelled -1 are ignored.

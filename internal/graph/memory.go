@@ -150,7 +150,7 @@ func dying(n *Node, j, i int, of []*buffer, taken map[*buffer]bool, size int64) 
 // promise to read element i of such an input before they write element i of the output.
 func inPlace(n *Node, j int) []int {
 	switch n.Op {
-	case ReLU, Sigmoid, ReLUGrad, SigmoidGrad:
+	case ReLU, Sigmoid, HardSigmoid, Tanh, Dropout, ReLUGrad, SigmoidGrad, HardSigmoidGrad, TanhGrad, DropoutGrad:
 		return []int{0}
 	case Add:
 		return []int{0, 1}

@@ -19,10 +19,16 @@ const (
 	ReLU Op = "relu"
 	// Sigmoid: in x; out 1/(1+exp(-x)), any shape.
 	Sigmoid Op = "sigmoid"
+	// HardSigmoid: in x; out min(max(x + 3, 0), 6) / 6, any shape.
+	HardSigmoid Op = "hard_sigmoid"
+	// Tanh: in x; out tanh(x), any shape.
+	Tanh Op = "tanh"
 	// Add: in a (the residual branch), b (the shortcut), same shape; out a + b.
 	Add Op = "add"
 	// GlobalAvgPool: in x (N, C, H, W); out (N, C), the mean over pixels: the squeeze of an SE block.
 	GlobalAvgPool Op = "global_avg_pool"
+	// GlobalMaxPool: in x (N, C, H, W); out (N, C), the maximum over pixels, and its pixel (N, C) int32, the first on ties. NaN wins.
+	GlobalMaxPool Op = "global_max_pool"
 	// Linear: in x (N, I), w (O, I) or (O, I, 1, 1), bias (O) optional; out (N, O) = x w' + bias.
 	Linear Op = "linear"
 	// Scale: in x (N, C, H, W), gate (N, C); out gate * x.
@@ -30,6 +36,13 @@ const (
 	// MaxPool: in x (N, C, H, W); out y (N, C, P, Q), window position of the maximum (N, C, P, Q) uint8 = r*kernel + s, the first on ties
 	// (optional: nil in inference). Padding never wins. Attr PoolAttr.
 	MaxPool Op = "max_pool"
+	// AvgPool: in x (N, C, H, W); out y (N, C, P, Q), the mean of each window; padding counts as zeros, what ceil mode adds beyond it does not. Attr PoolAttr.
+	AvgPool Op = "avg_pool"
+	// Concat: in any number of maps (N, Ci, H, W); out (N, sum of Ci, H, W), their channels in order. Attr ConcatAttr.
+	Concat Op = "concat"
+	// Dropout: in x of any shape, step (1) int32; out x / (1 - rate) where the draw for (seed, step, element) keeps it, else 0
+	// (Dropped). Training only. Attr DropoutAttr.
+	Dropout Op = "dropout"
 	// SoftmaxCrossEntropy: in logits (N, K), labels (N) int32, -1 for rows to ignore; out loss (1), the mean over counted rows,
 	// probabilities (N, K). With smoothing e the target is (1-e) onehot + e/K. No counted row gives loss 0. Attr LossAttr.
 	SoftmaxCrossEntropy Op = "softmax_cross_entropy"
@@ -70,6 +83,18 @@ const (
 	ReLUGrad Op = "relu_grad"
 	// SigmoidGrad: in dy, y (the output); out dx = dy y (1 - y).
 	SigmoidGrad Op = "sigmoid_grad"
+	// HardSigmoidGrad: in dy, y (the output); out dx = dy / 6 where 0 < y < 1.
+	HardSigmoidGrad Op = "hard_sigmoid_grad"
+	// TanhGrad: in dy, y (the output); out dx = dy (1 - y y).
+	TanhGrad Op = "tanh_grad"
+	// GlobalMaxPoolGrad: in dy (N, C), pixel (N, C) int32; out dx (N, C, H, W) = dy at the pixel, else 0.
+	GlobalMaxPoolGrad Op = "global_max_pool_grad"
+	// AvgPoolGrad: in dy (N, C, P, Q); out dx (N, C, H, W). Attr PoolAttr.
+	AvgPoolGrad Op = "avg_pool_grad"
+	// ConcatGrad: in dy (N, sum of Ci, H, W); out the stretch of channels of each map (N, Ci, H, W), nil where not wanted. Attr ConcatAttr.
+	ConcatGrad Op = "concat_grad"
+	// DropoutGrad: in dy, step (1) int32; out dx = dy / (1 - rate) where the forward kept the element, else 0. Attr DropoutAttr.
+	DropoutGrad Op = "dropout_grad"
 	// GlobalAvgPoolGrad: in dy (N, C); out dx (N, C, H, W) = dy / (H W).
 	GlobalAvgPoolGrad Op = "global_avg_pool_grad"
 	// LinearGrad: in dy (N, O), x (N, I), w; out dx (N, I) or nil, dw, db (O) or nil.
@@ -116,6 +141,24 @@ type PoolAttr struct {
 	Kernel, Stride, Pad int
 	Ceil                bool
 }
+
+// DropoutAttr has the share of elements to drop, in [0, 1), and what its draws depend on beside the step.
+type DropoutAttr struct {
+	Rate float32
+	Seed uint64
+}
+
+// Dropped reports whether element i is dropped in a step. The draw is a pure function of its arguments, the same on every
+// backend: the top 24 bits of splitmix64 (Steele et al. 2014) over seed, step and element, as a fraction, are below the rate.
+func (a DropoutAttr) Dropped(step int32, i int) bool {
+	z := a.Seed + uint64(uint32(step))<<32 + uint64(i)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return float32((z^z>>31)>>40)*0x1p-24 < a.Rate
+}
+
+// ConcatAttr has the channels of each map.
+type ConcatAttr struct{ Channels []int }
 
 // LossAttr has the label smoothing in [0, 1).
 type LossAttr struct{ Smoothing float32 }

@@ -26,6 +26,7 @@ type Program struct {
 	Loss         *Value // (1); nil without a loss
 	Correct      *Value // (3) int32, see Accuracy; nil without a loss
 	LearningRate *Value // input (1); training only
+	StepCount    *Value // input (1) int32, the training step that dropout draws for; nil for a network without
 	GradNorm     *Value // (1); training only
 
 	// Grads maps each trained parameter to its gradient; nil for inference.
@@ -57,7 +58,7 @@ func (p *Program) Outputs() []*Value {
 // Inputs are the values that the host writes before each step.
 func (p *Program) Inputs() []*Value {
 	var vs []*Value
-	for _, v := range []*Value{p.Image, p.Labels, p.LearningRate} {
+	for _, v := range []*Value{p.Image, p.Labels, p.LearningRate, p.StepCount} {
 		if v != nil {
 			vs = append(vs, v)
 		}
@@ -108,6 +109,7 @@ func (p *Program) emit(ph Phase, n *Node) { p.Phases[ph] = append(p.Phases[ph], 
 type Ends struct {
 	Image, Labels, Logits *Value
 	Loss, Correct         *Value // nil for prediction without labels
+	StepCount             *Value // nil without dropout
 }
 
 func (p *Program) setEnds(e Ends) {

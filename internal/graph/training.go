@@ -28,6 +28,7 @@ func Training(g *Graph, e Ends, o TrainingOptions) (*Program, error) {
 	}
 	p := newProgram(g)
 	p.setEnds(e)
+	p.StepCount = e.StepCount
 	nodes := g.Nodes
 	if !o.Unfused {
 		nodes = fuse(p, nodes)

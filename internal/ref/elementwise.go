@@ -48,6 +48,46 @@ func sigmoidGrad(o operands) {
 	}
 }
 
+func hardSigmoid(o operands) {
+	for i, x := range o.in[0] {
+		o.out[0][i] = min(max(x+3, 0), 6) / 6
+	}
+}
+
+func hardSigmoidGrad(o operands) {
+	dy, y, dx := o.in[0], o.in[1], o.out[0]
+	for i := range dx {
+		dx[i] = 0
+		if y[i] > 0 && y[i] < 1 {
+			dx[i] = dy[i] / 6
+		}
+	}
+}
+
+func tanh(o operands) {
+	for i, x := range o.in[0] {
+		o.out[0][i] = math.Tanh(x)
+	}
+}
+
+func tanhGrad(o operands) {
+	dy, y, dx := o.in[0], o.in[1], o.out[0]
+	for i := range dx {
+		dx[i] = dy[i] * (1 - y[i]*y[i])
+	}
+}
+
+// dropout is its own gradient.
+func dropout(o operands) {
+	x, step, y, a := o.in[0], int32(o.in[1][0]), o.out[0], o.node.Attr.(graph.DropoutAttr)
+	for i := range y {
+		y[i] = 0
+		if !a.Dropped(step, i) {
+			y[i] = x[i] / (1 - float64(a.Rate))
+		}
+	}
+}
+
 func add(o operands) {
 	for i, a := range o.in[0] {
 		o.out[0][i] = a + o.in[1][i]

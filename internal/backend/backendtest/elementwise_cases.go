@@ -75,6 +75,34 @@ func sigmoidCases() []definition {
 	}})
 }
 
+func hardSigmoidCases() []definition {
+	return pointwise(graph.HardSigmoid, graph.HardSigmoidGrad, 3)
+}
+
+func tanhCases() []definition {
+	return append(pointwise(graph.Tanh, graph.TanhGrad, 1), definition{"saturated", func(c *testCase) {
+		x := c.asMap(c.normal("x", 0, 100, 3, 17))
+		c.node(forward, graph.Tanh, nil, []*graph.Value{x}, []*graph.Value{c.mapOut("y", 3, 17)})
+	}})
+}
+
+func dropoutCases() []definition {
+	var ds []definition
+	for _, s := range elementwiseShapes() {
+		for _, a := range []graph.DropoutAttr{{Rate: 0.2, Seed: 7}, {Rate: 0.5, Seed: 1 << 63}, {Seed: 3}} {
+			ds = append(ds, definition{fmt.Sprint(s, a), func(c *testCase) {
+				x, step, y := c.mapIn("x", s...), c.filled("step", []int32{int32(c.random.IntN(1000)) - 1}, 1), c.mapOut("y", s...)
+				dy, dx := c.mapIn("dy", s...), c.mapOut("dx", s...)
+				c.node(forward, graph.Dropout, a, []*graph.Value{x, step}, []*graph.Value{y})
+				c.node(gradient, graph.DropoutGrad, a, []*graph.Value{dy, step}, []*graph.Value{dx})
+				c.loss(y, dy)
+				c.derivatives([]*graph.Value{x}, []*graph.Value{dx})
+			}})
+		}
+	}
+	return ds
+}
+
 func addCases() []definition {
 	var ds []definition
 	for _, s := range elementwiseShapes() {
@@ -101,69 +129,4 @@ func scaleCases() []definition {
 		}})
 	}
 	return ds
-}
-
-func globalAvgPoolCases() []definition {
-	var ds []definition
-	for _, s := range featureMaps() {
-		ds = append(ds, definition{s.String(), func(c *testCase) {
-			x, y := c.mapIn("x", s...), c.mapOut("y", s[:2]...)
-			dy, dx := c.mapIn("dy", s[:2]...), c.mapOut("dx", s...)
-			c.magnitude[y] = 1 // a mean of standard normal values
-			c.node(forward, graph.GlobalAvgPool, nil, []*graph.Value{x}, []*graph.Value{y})
-			c.node(gradient, graph.GlobalAvgPoolGrad, nil, []*graph.Value{dy}, []*graph.Value{dx})
-			c.loss(y, dy)
-			c.derivatives([]*graph.Value{x}, []*graph.Value{dx})
-		}})
-	}
-	return ds
-}
-
-// maxPoolCases: windows that overlap, leave rows out, reach into the padding or are cut off by ceil mode; ties; inference.
-func maxPoolCases() []definition {
-	var ds []definition
-	for _, a := range []graph.PoolAttr{
-		{Kernel: 3, Stride: 2, Pad: 1},
-		{Kernel: 3, Stride: 2, Ceil: true},
-		{Kernel: 2, Stride: 2},
-		{Kernel: 2, Stride: 2, Ceil: true},
-		{Kernel: 3, Stride: 1, Pad: 1},
-		{Kernel: 5, Stride: 3, Pad: 2, Ceil: true},
-		{Kernel: 1, Stride: 2},
-		{Kernel: 2, Stride: 3},
-	} {
-		for i, s := range []graph.Shape{{1, 1, 7, 5}, {3, 5, 7, 13}, {3, 17, 13, 7}, {1, 32, 28, 13}, {3, 8, 5, 5}} {
-			for _, kind := range []string{"", "ties", "inference", "nan"} {
-				if kind == "nan" && i != 1 {
-					continue
-				}
-				ds = append(ds, definition{fmt.Sprintf("%v,%+v,%s", s, a, kind), func(c *testCase) { maxPool(c, s, a, kind) }})
-			}
-		}
-	}
-	return ds
-}
-
-func maxPool(c *testCase, s graph.Shape, a graph.PoolAttr, kind string) {
-	g := graph.New()
-	out := g.MaxPool("pool", g.Input("x", s, graph.Float32), a).Shape
-	x, y := c.mapIn("x", s...), c.mapOut("y", out...)
-	if kind == "inference" {
-		c.node(forward, graph.MaxPool, a, []*graph.Value{x}, []*graph.Value{y, nil})
-		return
-	}
-	position := c.value("position", graph.Uint8, out)
-	c.node(forward, graph.MaxPool, a, []*graph.Value{x}, []*graph.Value{y, position})
-	if kind == "nan" {
-		c.poison(x)
-		return
-	}
-	dy, dx := c.mapIn("dy", out...), c.mapOut("dx", s...)
-	c.node(gradient, graph.MaxPoolGrad, a, []*graph.Value{dy, position}, []*graph.Value{dx})
-	if kind == "ties" {
-		c.rounded(x, 1)
-		return // the maximum has no derivative there
-	}
-	c.loss(y, dy)
-	c.derivatives([]*graph.Value{x}, []*graph.Value{dx})
 }
