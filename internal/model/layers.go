@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 
 	"senet/internal/graph"
@@ -10,11 +9,21 @@ import (
 // batchNorm is PyTorch's default: eps 1e-5, and a new batch weighs 0.1 in the running statistics.
 var batchNorm = graph.BatchNormAttr{Eps: 1e-5, Momentum: 0.1}
 
-// builder adds layers with their parameters to a graph under timm's state-dict names.
+// dialect is how a family names its parameters.
+type dialect struct {
+	stem string // prefix of the layers before the stages
+	se   string // suffix of a block's SE module
+	head string // the classifier
+}
+
+// builder adds layers with their parameters to a graph under the family's state-dict names.
 type builder struct {
-	g  *graph.Graph
-	o  Options
-	se bool
+	g          *graph.Graph
+	o          Options
+	hasSE      bool
+	dialect    dialect
+	stageIndex int          // of the stage being built, from 1
+	step       *graph.Value // (1) int32, declared by the first dropout
 }
 
 // conv is a convolution without bias, "same" padded for odd kernels.
@@ -48,75 +57,22 @@ func (b *builder) bnInit(name string, x *graph.Value, gamma graph.Init) *graph.V
 	)
 }
 
-// excite is the SE block on x (N, C, H, W): squeeze, two fully connected layers, scale (Hu et al. 2018, section 3).
-// The layers are kept as 1x1 convolutions (R, C, 1, 1), (C, R, 1, 1), the shape in timm's files.
-func (b *builder) excite(name string, x *graph.Value) *graph.Value {
-	if !b.se {
-		return x
+// linear is a fully connected layer; PyTorch starts its bias within 1/sqrt(fan in).
+func (b *builder) linear(name string, x *graph.Value, w graph.Shape, init graph.Init, bias bool) *graph.Value {
+	weight := b.g.Param(name+".weight", w, init)
+	if !bias {
+		return b.g.Linear(name, x, weight, nil)
 	}
-	c := x.Shape[1]
-	r := b.o.SE.hidden(c)
-	z := b.g.GlobalAvgPool(name+".squeeze", x)
-	h := b.g.ReLU(name+".act", b.linear(name+".fc1", z, graph.Shape{r, c, 1, 1}, graph.Kaiming()))
-	s := b.g.Sigmoid(name+".gate", b.linear(name+".fc2", h, graph.Shape{c, r, 1, 1}, graph.Kaiming()))
-	return b.g.Scale(name+".scale", x, s)
+	return b.g.Linear(name, x, weight, b.g.Param(name+".bias", w[:1:1], graph.Uniform(1/math.Sqrt(float64(w[1])))))
 }
 
-// linear is a fully connected layer with bias; PyTorch starts the bias within 1/sqrt(fan in).
-func (b *builder) linear(name string, x *graph.Value, w graph.Shape, init graph.Init) *graph.Value {
-	return b.g.Linear(
-		name, x,
-		b.g.Param(name+".weight", w, init),
-		b.g.Param(name+".bias", w[:1:1], graph.Uniform(1/math.Sqrt(float64(w[1])))),
-	)
-}
-
-// head is global average pooling and the classifier.
+// head is global average pooling, dropout if there is any, and the classifier.
 func (b *builder) head(x *graph.Value) *graph.Value {
 	features := b.g.GlobalAvgPool("global_pool", x)
+	if b.o.Dropout > 0 {
+		b.step = b.g.Input("step", graph.Shape{1}, graph.Int32)
+		features = b.g.Dropout("dropout", features, b.step, b.o.Dropout)
+	}
 	c := features.Shape[1]
-	return b.linear("fc", features, graph.Shape{b.o.Classes, c}, graph.Uniform(1/math.Sqrt(float64(c))))
-}
-
-// stage stacks blocks; the first may change resolution and width.
-func (b *builder) stage(index int, x *graph.Value, blocks, stride int, block func(name string, x *graph.Value, stride int) *graph.Value) *graph.Value {
-	for i := range blocks {
-		x = block(fmt.Sprintf("layer%d.%d", index, i), x, stride)
-		stride = 1
-	}
-	return x
-}
-
-// basic is the block of two 3x3 convolutions (He et al. 2016, figure 5 left), SE before the addition.
-func (b *builder) basic(width int) func(string, *graph.Value, int) *graph.Value {
-	return func(name string, x *graph.Value, stride int) *graph.Value {
-		y := b.conv(name+".conv1", x, width, 3, stride, 1)
-		y = b.g.ReLU(name+".act1", b.bn(name+".bn1", y))
-		y = b.conv(name+".conv2", y, width, 3, 1, 1)
-		y = b.excite(name+".se", b.lastBN(name+".bn2", y))
-		return b.g.ReLU(name+".act2", b.g.Add(name+".add", y, b.shortcut(name, x, width, stride)))
-	}
-}
-
-// bottleneck is the block of 1x1, 3x3 and 1x1 convolutions (He et al. 2016, figure 5 right), four
-// times as wide at its ends, with the stride in the 3x3 (v1.5, as torchvision and timm).
-func (b *builder) bottleneck(width int) func(string, *graph.Value, int) *graph.Value {
-	return func(name string, x *graph.Value, stride int) *graph.Value {
-		const expansion = 4
-		y := b.conv(name+".conv1", x, width, 1, 1, 1)
-		y = b.g.ReLU(name+".act1", b.bn(name+".bn1", y))
-		y = b.conv(name+".conv2", y, width, 3, stride, 1)
-		y = b.g.ReLU(name+".act2", b.bn(name+".bn2", y))
-		y = b.conv(name+".conv3", y, width*expansion, 1, 1, 1)
-		y = b.excite(name+".se", b.lastBN(name+".bn3", y))
-		return b.g.ReLU(name+".act3", b.g.Add(name+".add", y, b.shortcut(name, x, width*expansion, stride)))
-	}
-}
-
-// shortcut is x itself, or its 1x1 projection where the shape changes.
-func (b *builder) shortcut(name string, x *graph.Value, width, stride int) *graph.Value {
-	if stride == 1 && x.Shape[1] == width {
-		return x
-	}
-	return b.bn(name+".downsample.1", b.conv(name+".downsample.0", x, width, 1, stride, 1))
+	return b.linear(b.dialect.head, features, graph.Shape{b.o.Classes, c}, graph.Uniform(1/math.Sqrt(float64(c))), true)
 }
