@@ -131,7 +131,7 @@ func (d *deps) openEvaluator(cfg config.Config, batch int, path string) (*evalua
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	if err := e.Load(train.ByName(ts)); err != nil {
+	if err := e.Load(ts); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: load %s into %s: %w", checkpoint.ErrBad, path, cfg.Model.Name, err), e.Close(), b.Close())
 	}
 	out := &evaluator{Evaluator: e, backend: b.Describe(), close: b.Close}

@@ -42,6 +42,7 @@ func exitCode(err error, sig syscall.Signal) int {
 		{errUsage, exitUsage},
 		{config.ErrConfig, exitUsage},
 		{model.ErrUnknown, exitUsage},
+		{train.ErrTaken, exitUsage},
 		{data.ErrBadData, exitBadData},
 		{checkpoint.ErrBad, exitBadData},
 		{backend.ErrNoDevice, exitNoDevice},

@@ -28,7 +28,7 @@ type summaryReport struct {
 	Input   []int          `json:"input"` // (C, H, W)
 	Layers  []layerReport  `json:"layers"`
 	Total   totalReport    `json:"total"`
-	Without totalReport    `json:"without_se"` // the twin without SE blocks; equal to total for a network that has none
+	Without totalReport    `json:"without_se"` // the same network without its SE blocks
 	SE      *overheadShare `json:"se,omitempty"`
 }
 
@@ -99,7 +99,8 @@ func summarize(name string, o model.Options) (summaryReport, error) {
 	}
 	r := summaryReport{Model: name, Input: []int{o.Channels, o.Height, o.Width}, Layers: layers, Total: total, Without: total}
 	if model.HasSE(name) {
-		if _, r.Without, err = costs(model.Twin(name), o); err != nil {
+		o.SE = o.SE.Without()
+		if _, r.Without, err = costs(name, o); err != nil {
 			return summaryReport{}, err
 		}
 		r.SE = &overheadShare{

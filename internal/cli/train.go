@@ -64,7 +64,7 @@ func runTrain(ctx context.Context, d *deps, o TrainOptions) error {
 	_, err = train.Run(ctx, train.Setup{
 		Config: cfg, Backend: b, Train: trainSet, Val: valSet, Sink: sink,
 		Libraries: libraries(), Resume: o.Resume, Now: d.now,
-		Logf: func(format string, args ...any) { fmt.Fprintf(d.Err, format+"\n", args...) },
+		Notef: func(format string, args ...any) { fmt.Fprintf(d.Err, format+"\n", args...) },
 	})
 	return errors.Join(err, sink.Close(), b.Close())
 }

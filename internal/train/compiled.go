@@ -36,11 +36,6 @@ func (c *Compiled) scalar(v *graph.Value) (float64, error) {
 	return float64(t.Data().([]float32)[0]), nil
 }
 
-// writeScalar writes a (1) float32 input.
-func (c *Compiled) writeScalar(v *graph.Value, x float64) error {
-	return c.Write(v, tensor.New(tensor.WithShape(1), tensor.WithBacking([]float32{float32(x)})))
-}
-
 // counts reads the step's Correct: labelled rows, top-1 and top-5 hits.
 func (c *Compiled) counts() (n, top1, top5 int, err error) {
 	t, err := c.Read(c.Program.Correct)

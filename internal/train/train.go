@@ -12,9 +12,11 @@ import (
 	"math"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gorgonia.org/tensor"
 
 	"senet/internal/backend"
+	"senet/internal/checkpoint"
 	"senet/internal/config"
 	"senet/internal/data"
 	"senet/internal/graph"
@@ -27,7 +29,12 @@ var (
 	ErrDiverged = errors.New("training diverged")
 	// ErrStopped: the context was cancelled; the state was saved before returning.
 	ErrStopped = errors.New("stopped on request")
+	// ErrTaken: the run's folder already holds a run that was not asked to be gone on with.
+	ErrTaken = errors.New("folder in use")
 )
+
+// ResumeAuto, as Setup.Resume, asks for the newest valid checkpoint of the run's folder, if there is one.
+const ResumeAuto = "auto"
 
 // maxBadSteps is how many steps in a row may be skipped because their numbers were not finite.
 const maxBadSteps = 10
@@ -39,30 +46,33 @@ type Setup struct {
 	Train, Val data.Source
 	Sink       report.Sink
 	Libraries  map[string]string // versions recorded in checkpoints
-	Resume     string            // checkpoint to go on from, or ""
+	Resume     string            // checkpoint to go on from, ResumeAuto, or "" to start anew
 	Now        func() time.Time
+	Notef      func(format string, args ...any) // tells the user what is worth a line
 }
 
 // Result is the outcome of a run.
 type Result struct {
 	Best       Score
 	BestEpoch  int
-	Checkpoint string // the best one
+	Checkpoint string // the best one; "" before the first evaluation
 	BadSteps   int    // skipped because their loss or gradients were not finite
 }
 
 // run is the state of a training run between steps.
 type run struct {
 	Setup
-	net      *Compiled
-	eval     *Evaluator
-	loader   *data.Loader
-	val      *data.Loader
-	schedule Schedule
-	where    position
-	best     Result
-	bad      int // bad steps in a row
-	rate     *tensor.Dense
+	text        string // the effective config
+	net         *Compiled
+	eval        *Evaluator
+	loader, val *data.Loader
+	store       *checkpoint.Store
+	schedule    Schedule
+	where       position
+	result      Result
+	bad         int           // bad steps in a row
+	rate        *tensor.Dense // (1) float32, the learning rate to write
+	count       *tensor.Dense // (1) int32, the step count to write
 }
 
 // position is where the next step stands.
@@ -73,25 +83,34 @@ type position struct {
 
 // Run trains and returns the best epoch's result. On cancellation of ctx it finishes the step,
 // saves the state and returns ErrStopped.
-func Run(ctx context.Context, s Setup) (Result, error) {
+func Run(ctx context.Context, s Setup) (_ Result, err error) {
 	r, err := open(s)
 	if err != nil {
 		return Result{}, err
 	}
-	defer r.close()
+	defer func() { err = errors.Join(err, r.close()) }()
 	start := s.Now()
-	if err := s.Sink.Start(r.describe(start)); err != nil {
+	if err := s.Sink.Start(r.describe(start, r.net.params())); err != nil {
 		return Result{}, err
 	}
 	for r.where.epoch < s.Config.Train.Epochs {
 		if err := r.epoch(ctx); err != nil {
-			return r.best, err
+			return r.result, err
 		}
 	}
-	return r.best, s.Sink.Finish(report.Summary{
-		BestTop1: r.best.Best.Top1, BestEpoch: r.best.BestEpoch, Checkpoint: r.best.Checkpoint,
+	return r.result, s.Sink.Finish(report.Summary{
+		BestTop1: r.result.Best.Top1, BestEpoch: r.result.BestEpoch, Checkpoint: r.result.Checkpoint,
 		Duration: s.Now().Sub(start), PeakBytes: peakBytes(),
 	})
+}
+
+// peakBytes is the process's highest resident memory so far.
+func peakBytes() int64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Maxrss << 10 // Linux counts KiB
 }
 
 // epoch trains from where the run stands to the end of the epoch, evaluates and saves.
@@ -126,9 +145,13 @@ func (r *run) epoch(ctx context.Context) error {
 
 // stop saves the state in the middle of an epoch.
 func (r *run) stop() error {
-	path, err := r.save(nil)
+	model, err := r.net.Get(r.net.ModelValues())
 	if err != nil {
-		return fmt.Errorf("%w, but saving failed: %w", ErrStopped, err)
+		return fmt.Errorf("stopping: %w", err)
+	}
+	path, err := r.save(model, nil, false)
+	if err != nil {
+		return fmt.Errorf("stopping: %w", err)
 	}
 	return fmt.Errorf("%w; saved %s", ErrStopped, path)
 }
@@ -136,23 +159,19 @@ func (r *run) stop() error {
 // step trains on one batch and reports it. A step whose loss or gradient norm is not finite is
 // not applied: neither parameters nor running statistics change.
 func (r *run) step(b *data.Batch, waited time.Duration, start time.Time) error {
-	p := r.net.Program
 	lr := r.schedule.At(r.globalStep())
-	r.rate.Data().([]float32)[0] = float32(lr)
-	for v, t := range map[*graph.Value]*tensor.Dense{p.Image: b.Images, p.Labels: b.Labels, p.LearningRate: r.rate} {
-		if err := r.net.Write(v, t); err != nil {
-			return err
-		}
+	if err := r.feed(b, lr); err != nil {
+		return err
 	}
 	if err := r.net.Run(graph.Step); err != nil {
 		return err
 	}
-	finite, err := r.finite()
+	ok, err := r.finiteStep()
 	if err != nil {
 		return err
 	}
 	var score stepScore
-	if finite {
+	if ok {
 		r.bad = 0
 		if err := r.net.Run(graph.Update); err != nil {
 			return err
@@ -163,7 +182,7 @@ func (r *run) step(b *data.Batch, waited time.Duration, start time.Time) error {
 	} else {
 		score.loss = math.NaN()
 		r.bad++
-		r.best.BadSteps++
+		r.result.BadSteps++
 		if r.bad == maxBadSteps {
 			return fmt.Errorf("%w: loss or gradients were not finite in %d steps in a row", ErrDiverged, r.bad)
 		}
@@ -176,30 +195,47 @@ func (r *run) step(b *data.Batch, waited time.Duration, start time.Time) error {
 	})
 }
 
-// finite reports whether the step's loss and the norm of its gradients are finite numbers.
-func (r *run) finite() (bool, error) {
-	for _, v := range []*graph.Value{r.net.Program.Loss, r.net.Program.GradNorm} {
-		x, err := r.net.scalar(v)
-		if err != nil {
-			return false, err
+// feed writes the step's inputs.
+func (r *run) feed(b *data.Batch, lr float64) error {
+	p := r.net.Program
+	r.rate.Data().([]float32)[0] = float32(lr)
+	r.count.Data().([]int32)[0] = int32(r.globalStep())
+	for _, in := range []struct {
+		v *graph.Value
+		t *tensor.Dense
+	}{{p.Image, b.Images}, {p.Labels, b.Labels}, {p.LearningRate, r.rate}, {p.StepCount, r.count}} {
+		if in.v == nil {
+			continue
 		}
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return false, nil
+		if err := r.net.Write(in.v, in.t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finiteStep reports whether the step's loss and the norm of its gradients are finite numbers.
+func (r *run) finiteStep() (bool, error) {
+	for _, v := range []*graph.Value{r.net.Program.Loss, r.net.Program.GradNorm} {
+		if x, err := r.net.scalar(v); err != nil || !finite(x) {
+			return false, err
 		}
 	}
 	return true, nil
 }
 
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
 func (r *run) globalStep() int { return r.where.epoch*r.loader.Batches() + r.where.batch }
 
-// endEpoch evaluates, reports and saves, and moves to the next epoch.
+// endEpoch evaluates, saves and reports, and moves to the next epoch.
 func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) error {
 	trained := r.where.sum.score()
-	state, err := r.net.Get(r.net.ModelValues())
+	model, err := r.net.Get(r.net.ModelValues())
 	if err != nil {
 		return err
 	}
-	if err := r.eval.Load(state); err != nil {
+	if err := r.eval.Load(model); err != nil {
 		return err
 	}
 	it := r.val.Epoch(ctx, 0, 0)
@@ -211,23 +247,21 @@ func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) erro
 	if err != nil {
 		return err
 	}
-	done := report.Epoch{
-		Epoch: r.where.epoch + 1, GlobalStep: r.globalStep(),
-		TrainLoss: trained.Loss, TrainTop1: trained.Top1, TrainTop5: trained.Top5,
-		ValLoss: score.Loss, ValTop1: score.Top1, ValTop5: score.Top5,
-		ImagesPerSecond: speed, Duration: r.Now().Sub(start),
+	if !finite(score.Loss) {
+		return fmt.Errorf("%w: epoch %d: the loss of the evaluation is %v", ErrDiverged, r.where.epoch+1, score.Loss)
 	}
 	r.where = position{epoch: r.where.epoch + 1}
-	best := r.best.Checkpoint == "" || score.Top1 > r.best.Best.Top1
+	best := r.result.BestEpoch == 0 || score.Top1 > r.result.Best.Top1
 	if best {
-		r.best.Best, r.best.BestEpoch = score, done.Epoch
+		r.result.Best, r.result.BestEpoch, r.result.Checkpoint = score, r.where.epoch, r.bestPath()
 	}
-	path, err := r.save(&score)
-	if err != nil {
+	if _, err := r.save(model, &score, best); err != nil {
 		return err
 	}
-	if best {
-		r.best.Checkpoint = path
-	}
-	return r.Sink.Epoch(done)
+	return r.Sink.Epoch(report.Epoch{
+		Epoch: r.where.epoch, GlobalStep: r.globalStep(),
+		TrainLoss: trained.Loss, TrainTop1: trained.Top1, TrainTop5: trained.Top5,
+		ValLoss: score.Loss, ValTop1: score.Top1, ValTop5: score.Top5,
+		ImagesPerSecond: speed, Duration: r.Now().Sub(start), Best: best,
+	})
 }

@@ -1,0 +1,144 @@
+// Package config reads a run's settings from YAML, strictly: an unknown, repeated, mistyped or
+// out-of-range key is an error, and every problem of a file is listed at once. The fields of
+// [Config] with their tags are the one list of keys; defaults, ranges and messages follow from it.
+//
+//	cfg, err := config.Load("configs/seresnet20-fashion-mnist.yaml", []string{"train.epochs=1"})
+//	text, err := cfg.YAML() // the effective config: every key with its value
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// ErrConfig is wrapped by every error about the text of a config or an override.
+var ErrConfig = errors.New("bad config")
+
+// Config is everything a run can be told. Tags of its fields:
+//
+//	mapstructure  the key, in snake case
+//	default       the value, in YAML, of a key that is not given; without it the key is required
+//	range         the interval that numbers must lie in, for a list each of its entries
+//	oneof         the allowed strings; ":N" stands for a colon and a number
+//
+// A new key needs its field here and its entry in configs/reference.yaml.
+//
+// The defaults are He et al. 2016's training for small images (section 4.2) on Fashion-MNIST.
+type Config struct {
+	Device  string `mapstructure:"device" default:"auto" oneof:"auto, cpu, cuda, cuda:N"`
+	Threads int    `mapstructure:"threads" default:"0" range:"[0, 1024]"` // of the CPU; 0: all cores
+	Model   Model  `mapstructure:"model"`
+	Data    Data   `mapstructure:"data"`
+	Train   Train  `mapstructure:"train"`
+	Eval    Eval   `mapstructure:"eval"`
+	Output  Output `mapstructure:"output"`
+}
+
+// Model is the network. Whether Name exists is for the model package to say.
+type Model struct {
+	Name       string `mapstructure:"name"`
+	InChannels int    `mapstructure:"in_channels" default:"1" range:"[1, 16]"` // 1 grey, 3 RGB
+	Classes    int    `mapstructure:"classes" default:"10" range:"[2, 100000]"`
+
+	// ZeroInitResidual starts every block as the identity, as timm does.
+	ZeroInitResidual bool    `mapstructure:"zero_init_residual" default:"true"`
+	V1Stride         bool    `mapstructure:"v1_stride" default:"false"`          // torchvision's and timm's ResNets are v1.5
+	Dropout          float64 `mapstructure:"dropout" default:"0" range:"[0, 1)"` // share of the classifier's features
+	SE               SE      `mapstructure:"se"`
+}
+
+// SE is where the SE blocks are and what they compute. HiddenChannels wins over Reduction where both are set.
+type SE struct {
+	Reduction      int    `mapstructure:"reduction" default:"16" range:"[0, 1024]"` // Hu et al. 2018's ratio
+	HiddenChannels int    `mapstructure:"hidden_channels" default:"0" range:"[0, 8192]"`
+	Divisor        int    `mapstructure:"divisor" default:"0" range:"[0, 8192]"` // 0: the network's own
+	Stages         []int  `mapstructure:"stages" default:"[1, 2, 3, 4]" range:"[1, 4]"`
+	Placement      string `mapstructure:"placement" default:"standard" oneof:"standard, pre, post, identity"`
+	Squeeze        string `mapstructure:"squeeze" default:"avg" oneof:"avg, max"`
+	Gate           string `mapstructure:"gate" default:"sigmoid" oneof:"sigmoid, hard-sigmoid, tanh, relu"`
+	Bias           bool   `mapstructure:"bias" default:"true"`
+}
+
+// Data is the data set and what is done to its images.
+type Data struct {
+	Source    string `mapstructure:"source" default:"fashion-mnist" oneof:"fashion-mnist"`
+	Dir       string `mapstructure:"dir" default:"/usr/share/datasets/fashion-mnist"` // of Debian's dataset-fashion-mnist
+	ImageSize int    `mapstructure:"image_size" default:"28" range:"[1, 4096]"`       // pixels, height and width
+
+	// Mean and Std are per channel, of pixels scaled to [0, 1]; the defaults are those of the
+	// 60000 training images.
+	Mean    []float64 `mapstructure:"mean" default:"[0.2860]" range:"[0, 1]"`
+	Std     []float64 `mapstructure:"std" default:"[0.3530]" range:"(0, 1]"`
+	Workers int       `mapstructure:"workers" default:"0" range:"[0, 1024]"` // goroutines; 0: one per processor
+	Augment Augment   `mapstructure:"augment"`
+}
+
+// Augment changes training images at random. It is off by default: what leaves a label true
+// depends on the data (a mirrored shoe is a shoe, a mirrored digit is not a digit).
+type Augment struct {
+	CropPad int  `mapstructure:"crop_pad" default:"0" range:"[0, 256]"` // pixels around the image before a crop of its size
+	Flip    bool `mapstructure:"flip" default:"false"`                  // left to right, half of the images
+}
+
+// Train is the optimiser and its schedule: SGD, linear warm-up to LR, half a cosine to MinLR.
+type Train struct {
+	Epochs         int     `mapstructure:"epochs" default:"100" range:"[1, 100000]"` // Hu et al. 2018's
+	BatchSize      int     `mapstructure:"batch_size" default:"128" range:"[1, 65536]"`
+	LR             float64 `mapstructure:"lr" default:"0.1" range:"(0, 100]"` // peak, for this batch size
+	MinLR          float64 `mapstructure:"min_lr" default:"0" range:"[0, 100]"`
+	WarmupEpochs   float64 `mapstructure:"warmup_epochs" default:"0" range:"[0, 1000]"` // 0: none, enough for LR's default
+	Momentum       float64 `mapstructure:"momentum" default:"0.9" range:"[0, 1)"`
+	Nesterov       bool    `mapstructure:"nesterov" default:"false"`
+	WeightDecay    float64 `mapstructure:"weight_decay" default:"1e-4" range:"[0, 1]"`
+	LabelSmoothing float64 `mapstructure:"label_smoothing" default:"0" range:"[0, 1)"`
+	Seed           uint64  `mapstructure:"seed" default:"0" range:"[0, 18446744073709551615]"`
+}
+
+// Eval is the evaluation after each epoch and of `senet eval`.
+type Eval struct {
+	BatchSize int `mapstructure:"batch_size" default:"250" range:"[1, 65536]"` // divides the 10000 test images
+}
+
+// Output is what a run leaves behind.
+type Output struct {
+	Dir string `mapstructure:"dir" default:"runs"`
+
+	// KeepCheckpoints is how many epochs' checkpoints are kept beside the best and the last one.
+	// Two by default: should the last one be damaged, a resumed run loses an epoch, not everything.
+	KeepCheckpoints int  `mapstructure:"keep_checkpoints" default:"2" range:"[0, 100000]"`
+	TensorBoard     bool `mapstructure:"tensorboard" default:"true"`
+}
+
+// maxBytes bounds the text of a config; the reference file has 4 KiB.
+const maxBytes = 1 << 20
+
+// Load reads the config file at path and applies the overrides in sets, each key=value with the
+// value in YAML; a later override wins. Errors wrap ErrConfig, also where the file cannot be read.
+func Load(path string, sets []string) (Config, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return Parse(path, text, sets)
+}
+
+func readFile(path string) (text []byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, maxBytes+1)) // one more, so that Parse sees that it is too long
+}
+
+// Parse reads a config from text as Load does; name stands for the file in errors.
+func Parse(name string, text []byte, sets []string) (Config, error) {
+	r := newReader(name)
+	r.file(text)
+	for _, s := range sets {
+		r.set(s)
+	}
+	return r.config()
+}
