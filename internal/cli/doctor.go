@@ -14,6 +14,7 @@ import (
 
 	"senet/internal/cpu"
 	"senet/internal/cuda"
+	"senet/internal/report"
 )
 
 // DoctorOptions are the flags of `senet doctor`.
@@ -91,7 +92,7 @@ func runDoctor(ctx context.Context, d *deps, o DoctorOptions) error {
 func (r doctorReport) print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "senet      %s (%s, %s)\n", r.Version.Version, r.Version.Go, r.Version.Platform)
-	fmt.Fprintf(&b, "cpu        %s, %d cores, %s memory\n", r.CPU.Model, r.CPU.Cores, formatBytes(r.CPU.MemoryBytes))
+	fmt.Fprintf(&b, "cpu        %s, %d cores, %s memory\n", r.CPU.Model, r.CPU.Cores, report.FormatBytes(r.CPU.MemoryBytes))
 	fmt.Fprintf(&b, "features   %s\n", strings.Join(r.CPU.Features, " "))
 	fmt.Fprintf(&b, "backend    %s\n", r.CPU.Backend)
 	for _, l := range r.Libraries {
@@ -101,7 +102,7 @@ func (r doctorReport) print(w io.Writer) error {
 		fmt.Fprintf(&b, "cuda       driver supports CUDA %s\n", r.CUDA.Version)
 	}
 	for _, dev := range r.CUDA.Devices {
-		fmt.Fprintf(&b, "cuda:%d     %s, compute capability %s, %s\n", dev.Index, dev.Name, dev.Compute, formatBytes(dev.TotalBytes))
+		fmt.Fprintf(&b, "cuda:%d     %s, compute capability %s, %s\n", dev.Index, dev.Name, dev.Compute, report.FormatBytes(dev.TotalBytes))
 	}
 	fmt.Fprintf(&b, "gpu        not used: %s\n", noGPU(r.CUDA))
 	fmt.Fprintf(&b, "auto       --device auto uses the %s\n", strings.ToUpper(r.Auto))

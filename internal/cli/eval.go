@@ -98,7 +98,7 @@ func runEval(ctx context.Context, d *deps, o EvalOptions) (err error) {
 		})
 	}
 	_, err = fmt.Fprintf(d.Out, "%s on %d images: top-1 %.2f %%, top-5 %.2f %%, loss %.4f (%.0f img/s, planned peak memory %s)\n",
-		cfg.Model.Name, found.Images, found.Top1, found.Top5, found.Loss, float64(found.Images)/seconds, formatBytes(e.Memory().Peak()))
+		cfg.Model.Name, found.Images, found.Top1, found.Top5, found.Loss, float64(found.Images)/seconds, report.FormatBytes(e.Memory().Peak()))
 	return err
 }
 
@@ -222,7 +222,7 @@ func writeReport(d *deps, o EvalOptions, cfg config.Config, e *evaluator, found 
 	}
 	found.Checkpoint = o.Checkpoint
 	r := report.Report{Title: cfg.Model.Name + " on " + cfg.Data.Source, Eval: found, Config: text}
-	r.Machine = []report.Fact{{Name: "machine", Value: e.backend}, {Name: "senet", Value: Version}, {Name: "planned peak memory of evaluation", Value: formatBytes(e.Memory().Peak())}}
+	r.Machine = []report.Fact{{Name: "machine", Value: e.backend}, {Name: "senet", Value: Version}, {Name: "planned peak memory of evaluation", Value: report.FormatBytes(e.Memory().Peak())}}
 	metrics := filepath.Join(filepath.Dir(filepath.Clean(o.Checkpoint)), metricsFile)
 	if _, err := os.Stat(metrics); err == nil {
 		if r.Metrics, err = report.ReadMetrics(metrics); err != nil {

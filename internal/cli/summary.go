@@ -11,6 +11,7 @@ import (
 	"senet/internal/graph"
 	"senet/internal/model"
 	"senet/internal/train"
+	"senet/internal/report"
 )
 
 // SummaryOptions are the flags of `senet summary`.
@@ -138,10 +139,10 @@ func (r summaryReport) print(w io.Writer) error {
 	const row = "%-26s %-16s %16s %12s %14s %12s\n"
 	fmt.Fprintf(&b, row, "layer", "op", "output", "params", "FLOPs", "activation")
 	for _, l := range r.Layers {
-		fmt.Fprintf(&b, row, l.Name, l.Op, graph.Shape(l.Shape), thousands(l.Params), thousands(l.FLOPs), formatBytes(l.Activation))
+		fmt.Fprintf(&b, row, l.Name, l.Op, graph.Shape(l.Shape), report.Thousands(l.Params), report.Thousands(l.FLOPs), report.FormatBytes(l.Activation))
 	}
 	line := func(label string, t totalReport) {
-		fmt.Fprintf(&b, row, label, "", "", thousands(t.Params), thousands(t.FLOPs), formatBytes(t.Activation))
+		fmt.Fprintf(&b, row, label, "", "", report.Thousands(t.Params), report.Thousands(t.FLOPs), report.FormatBytes(t.Activation))
 	}
 	fmt.Fprintln(&b)
 	line("total", r.Total)

@@ -9,8 +9,8 @@ import (
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// formatBytes writes n in binary units: "1.50 MiB".
-func formatBytes(n int64) string {
+// FormatBytes writes n in binary units: "1.50 MiB".
+func FormatBytes(n int64) string {
 	const unit = 1024
 	if n < unit {
 		return fmt.Sprintf("%d B", n)
@@ -23,8 +23,8 @@ func formatBytes(n int64) string {
 	return fmt.Sprintf("%.2f %ciB", x, "KMGT"[prefix])
 }
 
-// thousands groups digits: 25,557,032.
-func thousands(n int64) string {
+// Thousands groups digits: 25,557,032.
+func Thousands(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

@@ -142,7 +142,7 @@ func (x Example) check(classes int) error {
 }
 
 func (e Evaluation) subtitle() string {
-	s := fmt.Sprintf("Evaluated on %s images", thousands(int64(e.Images)))
+	s := fmt.Sprintf("Evaluated on %s images", Thousands(int64(e.Images)))
 	if e.Checkpoint != "" {
 		s += " with the checkpoint " + e.Checkpoint
 	}
@@ -155,17 +155,17 @@ func headlines(r Report) []headline {
 		{"Top-1 accuracy", fmt.Sprintf("%.2f %%", e.Top1), fmt.Sprintf("error %.2f %%", 100-e.Top1)},
 		{"Top-5 accuracy", fmt.Sprintf("%.2f %%", e.Top5), fmt.Sprintf("error %.2f %%", 100-e.Top5)},
 		{"Loss", fmt.Sprintf("%.4f", e.Loss), "mean cross-entropy"},
-		{"Images", thousands(int64(e.Images)), fmt.Sprintf("%d classes", len(e.Classes))},
+		{"Images", Thousands(int64(e.Images)), fmt.Sprintf("%d classes", len(e.Classes))},
 	}
 	if e.Duration > 0 {
-		hs = append(hs, headline{"Evaluation time", formatDuration(e.Duration), fmt.Sprintf("%s img/s", thousands(int64(float64(e.Images)/e.Duration.Seconds())))})
+		hs = append(hs, headline{"Evaluation time", formatDuration(e.Duration), fmt.Sprintf("%s img/s", Thousands(int64(float64(e.Images)/e.Duration.Seconds())))})
 	}
 	if m := r.Metrics; len(m.Steps) > 0 {
 		var took time.Duration
 		for _, s := range m.Steps {
 			took += s.StepTime
 		}
-		hs = append(hs, headline{"Training time", formatDuration(took), fmt.Sprintf("%s steps", thousands(int64(len(m.Steps))))})
+		hs = append(hs, headline{"Training time", formatDuration(took), fmt.Sprintf("%s steps", Thousands(int64(len(m.Steps))))})
 	}
 	return hs
 }
@@ -176,10 +176,10 @@ func runFacts(r Run) []Fact {
 		return nil
 	}
 	return []Fact{
-		{"model", fmt.Sprintf("%s, %s parameters", r.Model, thousands(r.Params))},
-		{"data", fmt.Sprintf("%s, %s training and %s validation images", r.Data, thousands(int64(r.TrainImages)), thousands(int64(r.ValImages)))},
-		{"training", fmt.Sprintf("%d epochs of %s steps, batch %d, started %s", r.Epochs, thousands(int64(r.BatchesPerEpoch)), r.BatchSize, r.Started.UTC().Format("2006-01-02 15:04 UTC"))},
+		{"model", fmt.Sprintf("%s, %s parameters", r.Model, Thousands(r.Params))},
+		{"data", fmt.Sprintf("%s, %s training and %s validation images", r.Data, Thousands(int64(r.TrainImages)), Thousands(int64(r.ValImages)))},
+		{"training", fmt.Sprintf("%d epochs of %s steps, batch %d, started %s", r.Epochs, Thousands(int64(r.BatchesPerEpoch)), r.BatchSize, r.Started.UTC().Format("2006-01-02 15:04 UTC"))},
 		{"trained on", r.Device},
-		{"planned peak memory of training", formatBytes(r.PlannedBytes)},
+		{"planned peak memory of training", FormatBytes(r.PlannedBytes)},
 	}
 }

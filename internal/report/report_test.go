@@ -45,8 +45,8 @@ func TestTeePassesEveryEventOnAlthoughOneSinkFails(t *testing.T) {
 
 func TestNumbersAreFormattedForPeople(t *testing.T) {
 	for have, want := range map[string]string{
-		formatBytes(0): "0 B", formatBytes(1023): "1023 B", formatBytes(1536): "1.50 KiB", formatBytes(1 << 30): "1.00 GiB", formatBytes(5 << 50): "5120.00 TiB",
-		thousands(7): "7", thousands(999): "999", thousands(1000): "1,000", thousands(25557032): "25,557,032",
+		FormatBytes(0): "0 B", FormatBytes(1023): "1023 B", FormatBytes(1536): "1.50 KiB", FormatBytes(1 << 30): "1.00 GiB", FormatBytes(5 << 50): "5120.00 TiB",
+		Thousands(7): "7", Thousands(999): "999", Thousands(1000): "1,000", Thousands(25557032): "25,557,032",
 		formatDuration(1234 * time.Millisecond): "1.2s", formatDuration(80*time.Second + 400*time.Millisecond): "1m20s",
 	} {
 		if have != want {

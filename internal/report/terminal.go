@@ -56,8 +56,8 @@ func (t *Terminal) Start(r Run) error {
 		resumed = fmt.Sprintf("resumed at epoch %d step %d\n", r.StartStep/r.BatchesPerEpoch+1, r.StartStep%r.BatchesPerEpoch+1)
 	}
 	_, err := fmt.Fprintf(t.w, "%s, %s parameters, planned memory %s, on %s\n%s: %s train and %s val images, %d epochs of %d steps, batch %d\n%s",
-		r.Model, thousands(r.Params), formatBytes(r.PlannedBytes), r.Device,
-		r.Data, thousands(int64(r.TrainImages)), thousands(int64(r.ValImages)), r.Epochs, r.BatchesPerEpoch, r.BatchSize, resumed)
+		r.Model, Thousands(r.Params), FormatBytes(r.PlannedBytes), r.Device,
+		r.Data, Thousands(int64(r.TrainImages)), Thousands(int64(r.ValImages)), r.Epochs, r.BatchesPerEpoch, r.BatchSize, resumed)
 	return err
 }
 
@@ -164,7 +164,7 @@ func (t *Terminal) clear() error {
 // Finish writes the run's last line.
 func (t *Terminal) Finish(s Summary) error {
 	_, err := fmt.Fprintf(t.w, "done: best top-1 %.2f %% in epoch %d, checkpoint %s, took %s, peak memory %s\n",
-		s.BestTop1, s.BestEpoch, s.Checkpoint, formatDuration(s.Duration), formatBytes(s.PeakBytes))
+		s.BestTop1, s.BestEpoch, s.Checkpoint, formatDuration(s.Duration), FormatBytes(s.PeakBytes))
 	return err
 }
 
