@@ -10,8 +10,8 @@ import (
 
 	"senet/internal/graph"
 	"senet/internal/model"
-	"senet/internal/train"
 	"senet/internal/report"
+	"senet/internal/train"
 )
 
 // SummaryOptions are the flags of `senet summary`.
