@@ -125,7 +125,9 @@ func (o PredictOptions) settings() (config.Config, []string, error) {
 // predict classifies one image file.
 func (e *evaluator) predict(path string, cfg config.Config, classes []string, o PredictOptions) (imagePredicts, error) {
 	size, channels := cfg.Data.ImageSize, cfg.Model.InChannels
-	pixels, err := data.DecodeFile(path, size, size, channels)
+	pixels, err := data.DecodeFile(path, data.View{
+		H: size, W: size, C: channels, CropFraction: cfg.Data.CropFraction, Bilinear: cfg.Data.Interpolation == "bilinear",
+	})
 	if err != nil {
 		return imagePredicts{}, err
 	}

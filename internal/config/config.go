@@ -69,10 +69,15 @@ type Data struct {
 
 	// Mean and Std are per channel, of pixels scaled to [0, 1]; the defaults are those of the
 	// 60000 training images.
-	Mean    []float64 `mapstructure:"mean" default:"[0.2860]" range:"[0, 1]"`
-	Std     []float64 `mapstructure:"std" default:"[0.3530]" range:"(0, 1]"`
-	Workers int       `mapstructure:"workers" default:"0" range:"[0, 1024]"` // goroutines; 0: one per processor
-	Augment Augment   `mapstructure:"augment"`
+	Mean []float64 `mapstructure:"mean" default:"[0.2860]" range:"[0, 1]"`
+	Std  []float64 `mapstructure:"std" default:"[0.3530]" range:"(0, 1]"`
+
+	// CropFraction and Interpolation are how an image file of another size becomes the network's input.
+	CropFraction  float64 `mapstructure:"crop_fraction" default:"1" range:"(0, 1]"`
+	Interpolation string  `mapstructure:"interpolation" default:"bicubic" oneof:"bicubic, bilinear"`
+
+	Workers int     `mapstructure:"workers" default:"0" range:"[0, 1024]"` // goroutines; 0: one per processor
+	Augment Augment `mapstructure:"augment"`
 }
 
 // Augment changes training images at random. It is off by default: what leaves a label true

@@ -40,7 +40,7 @@ func TestDefaultsApplyToKeysNotGiven(t *testing.T) {
 		},
 		Data: Data{
 			Source: "fashion-mnist", Dir: "/usr/share/datasets/fashion-mnist", ImageSize: 28,
-			Mean: []float64{0.286}, Std: []float64{0.353},
+			Mean: []float64{0.286}, Std: []float64{0.353}, CropFraction: 1, Interpolation: "bicubic",
 		},
 		Train:  Train{Epochs: 100, BatchSize: 128, LR: 0.1, Momentum: 0.9, WeightDecay: 1e-4},
 		Eval:   Eval{BatchSize: 250},
@@ -260,7 +260,7 @@ func TestYAMLGivesTheSameConfig(t *testing.T) {
 		"device=cuda:3", "threads=7", "model.name=resnet50", "model.in_channels=3", "model.classes=1000", "model.zero_init_residual=false",
 		"model.v1_stride=true", "model.dropout=0.2", "model.se.reduction=4", "model.se.hidden_channels=32", "model.se.divisor=8",
 		"model.se.stages=[1, 3]", "model.se.placement=post", "model.se.squeeze=max", "model.se.gate=hard-sigmoid", "model.se.bias=false", "data.dir=/d", "data.image_size=224", "data.mean=[0.485, 0.456, 0.406]",
-		"data.std=[0.229, 0.224, 0.225]", "data.workers=9", "data.augment.crop_pad=5", "data.augment.flip=true", "train.epochs=90",
+		"data.std=[0.229, 0.224, 0.225]", "data.crop_fraction=0.875", "data.interpolation=bilinear", "data.workers=9", "data.augment.crop_pad=5", "data.augment.flip=true", "train.epochs=90",
 		"train.batch_size=64", "train.lr=0.025", "train.min_lr=1e-7", "train.warmup_epochs=2.5", "train.momentum=0.875", "train.nesterov=true",
 		"train.weight_decay=3e-05", "train.label_smoothing=0.30000000000000004", "train.seed=18446744073709551615", "eval.batch_size=1",
 		"output.dir=o", "output.keep_checkpoints=0", "output.tensorboard=false",

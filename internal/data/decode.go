@@ -22,13 +22,18 @@ const (
 	maxImagePixels = 80_000_000
 )
 
-// DecodeFile reads a JPEG, PNG or GIF file (its first frame) as (H, W, C) uint8. The image is resized
-// so that it just covers h by w pixels, with bicubic filtering that antialiases when shrinking,
-// and cropped at the centre. c is 3 for RGB or 1 for grey; transparent parts become black. Errors about the
-// file wrap ErrBadData and name it.
-func DecodeFile(path string, h, w, c int) (pixels []uint8, err error) {
-	if h < 1 || w < 1 || c != 1 && c != 3 {
-		return nil, fmt.Errorf("decode %s: cannot make %dx%d pixels of %d channels", path, h, w, c)
+// View is how the pixels of an image file of any size become the input of a network.
+type View struct {
+	H, W, C      int     // pixels; C is 3 for RGB or 1 for grey
+	CropFraction float64 // of the image's shorter side that the centred crop shows, in (0, 1]; ImageNet's usual 0.875 is 224 of 256
+	Bilinear     bool    // filter bilinearly, not bicubically; both antialias when shrinking
+}
+
+// DecodeFile reads a JPEG, PNG or GIF file (its first frame) as (H, W, C) uint8: the centred crop, resized. Transparent parts
+// become black. Errors about the file wrap ErrBadData and name it.
+func DecodeFile(path string, v View) (pixels []uint8, err error) {
+	if v.H < 1 || v.W < 1 || v.C != 1 && v.C != 3 || !(v.CropFraction > 0 && v.CropFraction <= 1) {
+		return nil, fmt.Errorf("decode %s: cannot make %+v", path, v)
 	}
 	defer func() {
 		if err != nil {
@@ -54,7 +59,7 @@ func DecodeFile(path string, h, w, c int) (pixels []uint8, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return channels(cover(m, h, w), c), nil
+	return channels(v.crop(m), v.C), nil
 }
 
 // decode reads the header, and the pixels only if they are not too many.
@@ -85,19 +90,20 @@ func decode(r io.ReadSeeker) (image.Image, error) {
 	return m, nil
 }
 
-// cover resizes the largest centred part of m that has the target's aspect ratio. That is the same as
-// resizing all of m and then cropping, up to half a pixel of m, and does not filter what is cropped.
-func cover(m image.Image, h, w int) *image.RGBA {
-	b := m.Bounds()
-	cw, ch := b.Dx(), b.Dy()
-	if cw*h > ch*w {
-		cw = max(1, int(math.Round(float64(ch)*float64(w)/float64(h))))
-	} else {
-		ch = max(1, int(math.Round(float64(cw)*float64(h)/float64(w))))
+// crop resizes the centred part of m that has the target's aspect ratio. That is the same as resizing all of m and then
+// cropping, up to half a pixel of m, and does not filter what is cropped.
+func (v View) crop(m image.Image) *image.RGBA {
+	b, w, h := m.Bounds(), float64(v.W), float64(v.H)
+	resized := math.Floor(w / v.CropFraction)                        // width of what peers crop from: 224 at 0.95 from 235
+	scale := w / resized * min(float64(b.Dx())/w, float64(b.Dy())/h) // pixels of m for one of the target
+	cw, ch := max(1, int(math.Round(scale*w))), max(1, int(math.Round(scale*h)))
+	filter := draw.CatmullRom
+	if v.Bilinear {
+		filter = draw.BiLinear
 	}
 	corner := b.Min.Add(image.Pt((b.Dx()-cw)/2, (b.Dy()-ch)/2))
-	out := image.NewRGBA(image.Rect(0, 0, w, h))
-	draw.CatmullRom.Scale(out, out.Rect, m, image.Rectangle{corner, corner.Add(image.Pt(cw, ch))}, draw.Src, nil)
+	out := image.NewRGBA(image.Rect(0, 0, v.W, v.H))
+	filter.Scale(out, out.Rect, m, image.Rectangle{corner, corner.Add(image.Pt(cw, ch))}, draw.Src, nil)
 	return out
 }
 

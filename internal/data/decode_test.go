@@ -69,7 +69,7 @@ func paint(w, h int, at func(x, y int) color.RGBA) *image.RGBA {
 
 func mustDecode(t *testing.T, content []uint8, h, w, c int) []uint8 {
 	t.Helper()
-	pixels, err := DecodeFile(imageFile(t, content), h, w, c)
+	pixels, err := DecodeFile(imageFile(t, content), View{H: h, W: w, C: c, CropFraction: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestBadImageFilesAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var err error
-			bytes := allocated(func() { _, err = DecodeFile(c.path, 8, 8, 3) })
+			bytes := allocated(func() { _, err = DecodeFile(c.path, View{H: 8, W: 8, C: 3, CropFraction: 1}) })
 			if !errors.Is(err, ErrBadData) || !strings.Contains(err.Error(), c.path) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error is %v, want %q", err, c.want)
 			}
@@ -268,12 +268,53 @@ func TestBadImageFilesAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := DecodeFile(filepath.Join(t.TempDir(), "none.png"), 8, 8, 3); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := DecodeFile(filepath.Join(t.TempDir(), "none.png"), View{H: 8, W: 8, C: 3, CropFraction: 1}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file is reported as %v", err)
 	}
 	for _, c := range [][3]int{{0, 8, 3}, {8, 0, 3}, {8, 8, 2}} {
-		if _, err := DecodeFile(imageFile(t, p), c[0], c[1], c[2]); err == nil || errors.Is(err, ErrBadData) {
+		if _, err := DecodeFile(imageFile(t, p), View{H: c[0], W: c[1], C: c[2], CropFraction: 1}); err == nil || errors.Is(err, ErrBadData) {
 			t.Errorf("target %v: error is %v", c, err)
+		}
+	}
+}
+
+// TestViewCropsTheCentre: of 256 pixels a fraction of 0.875 shows the middle 224, unfiltered, and 0.95 what is left when
+// 224 are cropped from 235.
+func TestViewCropsTheCentre(t *testing.T) {
+	m := image.NewGray(image.Rect(0, 0, 300, 256))
+	for i := range m.Pix {
+		x, y := i%m.Stride, i/m.Stride
+		if x >= 38 && x < 262 && y >= 16 && y < 240 {
+			m.Pix[i] = uint8(50 + (x+y)%200)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "m.png")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(png.Encode(f, m), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, bilinear := range []bool{false, true} {
+		pixels, err := DecodeFile(path, View{H: 224, W: 224, C: 1, CropFraction: 0.875, Bilinear: bilinear})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range pixels {
+			if x, y := 38+i%224, 16+i/224; p != m.GrayAt(x, y).Y {
+				t.Fatalf("bilinear %v: pixel %d,%d is %d, want %d", bilinear, x, y, p, m.GrayAt(x, y).Y)
+			}
+		}
+	}
+	wider, err := DecodeFile(path, View{H: 224, W: 224, C: 1, CropFraction: 0.95})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 224 of 235 of 256 pixels are 244: ten black ones at each end of a column, shrunk to nine.
+	for y, black := range map[int]bool{0: true, 8: true, 11: false, 112: false, 223: true} {
+		if p := wider[y*224+112]; (p < 25) != black {
+			t.Errorf("row %d of the wider crop is %d, black: %v", y, p, black)
 		}
 	}
 }
