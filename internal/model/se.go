@@ -98,9 +98,9 @@ func (s SE) validate() error {
 	return nil
 }
 
-// hidden is the number of hidden units for a block of c channels, at least one divisor. With divisor 8 this is timm's
+// HiddenUnits is the number of hidden units for a block of c channels, at least one divisor. With divisor 8 this is timm's
 // SEModule (make_divisible without its lower limit): 64 channels at ratio 16 get 8, not 4.
-func (s SE) hidden(c int) int {
+func (s SE) HiddenUnits(c int) int {
 	if s.Hidden > 0 {
 		return s.Hidden
 	}
@@ -121,7 +121,7 @@ func (b *builder) exciteAt(p Placement, block string, x *graph.Value) *graph.Val
 // as 1x1 convolutions (R, C, 1, 1), (C, R, 1, 1), the shape in timm's files.
 func (b *builder) excite(name string, x *graph.Value) *graph.Value {
 	se, c := b.o.SE, x.Shape[1]
-	r := se.hidden(c)
+	r := se.HiddenUnits(c)
 	squeeze, gate := b.g.GlobalAvgPool, b.g.Sigmoid
 	if se.Squeeze == SqueezeMax {
 		squeeze = b.g.GlobalMaxPool
