@@ -8,7 +8,7 @@ import "senet/internal/graph"
 // Stages 1 to 3 are the modules 3a-3c, 4a-4e and 5a-5b.
 var bnInceptions = map[string]family{"bninception": bnInception, "se_bninception": bnInception}
 
-var bnInception = family{dialect: dialect{se: "_se", head: "last_linear"}, divisor: 1, build: buildBNInception}
+var bnInception = family{dialect: dialect{se: "_se", head: "last_linear"}, divisor: 1, oneSE: true, build: buildBNInception}
 
 // inception has the output channels of each branch of a module; a module without a 1x1 branch halves the resolution.
 type inception struct {

@@ -50,7 +50,8 @@ func Names() []string {
 // family is how the networks of one file are built.
 type family struct {
 	dialect dialect
-	divisor int // of the hidden units, see SE.Divisor
+	divisor int  // of the hidden units, see SE.Divisor
+	oneSE   bool // knows the standard placement of SE blocks alone
 	build   func(b *builder, x *graph.Value) *graph.Value
 }
 
@@ -78,6 +79,9 @@ func Build(name string, o Options) (*Network, error) {
 		return nil, fmt.Errorf("model %q: %w", name, err)
 	}
 	o.SE = o.SE.withDefaults(f.divisor)
+	if f.oneSE && o.SE.Placement != Standard {
+		return nil, fmt.Errorf("model %q: se: placement %q, want %q: there is no other", name, o.SE.Placement, Standard)
+	}
 	g := graph.New()
 	b := &builder{g: g, o: o, hasSE: HasSE(name), dialect: f.dialect}
 	image := g.Input("image", graph.Shape{o.Batch, o.Height, o.Width, o.Channels}, graph.Uint8)
