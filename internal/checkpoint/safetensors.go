@@ -41,6 +41,13 @@ type named struct {
 	values []float32
 }
 
+// WriteTensors writes float32 tensors by name as a safetensors file, which Python's loaders accept. The tensors must be
+// finite and row-major; nothing is written if one is not.
+func WriteTensors(w io.Writer, ts map[string]*tensor.Dense) error {
+	_, err := encodeTensors(w, ts)
+	return err
+}
+
 // encodeTensors writes ts to w as safetensors, sorted by name, and returns the CRC-32C of each
 // tensor's bytes. Nothing is written if a tensor cannot be.
 func encodeTensors(w io.Writer, ts map[string]*tensor.Dense) (map[string]uint32, error) {

@@ -87,8 +87,14 @@ func randomise(tb testing.TB, exe backend.Executable, p *graph.Program) {
 // the bytes that an op must move: one read of each map for a reduction, one more for the pass that writes.
 func BenchmarkKernel(b *testing.B) {
 	for _, s := range []struct{ n, c, hw, r int }{
-		{16, 256, 56, 16}, {16, 512, 28, 32}, {16, 1024, 14, 64}, {16, 2048, 7, 128},
-		{128, 16, 28, 8}, {128, 32, 14, 8}, {128, 64, 7, 8}, {1, 256, 56, 16},
+		{16, 256, 56, 16},
+		{16, 512, 28, 32},
+		{16, 1024, 14, 64},
+		{16, 2048, 7, 128},
+		{128, 16, 28, 8},
+		{128, 32, 14, 8},
+		{128, 64, 7, 8},
+		{1, 256, 56, 16},
 	} {
 		maps := func(n int) int64 { return int64(n) * int64(s.n*s.c*s.hw*s.hw) * 4 }
 		m := func(p *graph.Program) *graph.Value { return operand(p, s.n, s.c, s.hw, s.hw) }

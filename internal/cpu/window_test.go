@@ -17,10 +17,18 @@ var windows = []struct {
 	groups, k           int // of the squeeze
 	ceil                bool
 }{
-	{dim{2, 3, 7, 5}, 3, 2, 1, 1, 4, false}, {dim{1, 17, 8, 9}, 3, 2, 0, 1, 3, true}, {dim{3, 64, 6, 6}, 2, 2, 0, 2, 6, false},
-	{dim{1, 5, 3, 4}, 3, 1, 1, 5, 5, false}, {dim{2, 33, 1, 1}, 3, 1, 1, 3, 6, false}, {dim{2, 8, 2, 3}, 5, 1, 2, 1, 7, false},
-	{dim{1, 16, 28, 30}, 3, 1, 1, 1, 16, false}, {dim{2, 40, 15, 14}, 7, 2, 3, 1, 9, true}, {dim{2, 32, 9, 9}, 1, 1, 0, 2, 40, false},
-	{dim{2, 6, 9, 9}, 1, 2, 0, 1, 5, false}, {dim{1, 4, 5, 6}, 2, 3, 1, 1, 3, false}, {dim{3, 48, 30, 20}, 1, 1, 0, 1, 10, false},
+	{dim{2, 3, 7, 5}, 3, 2, 1, 1, 4, false},
+	{dim{1, 17, 8, 9}, 3, 2, 0, 1, 3, true},
+	{dim{3, 64, 6, 6}, 2, 2, 0, 2, 6, false},
+	{dim{1, 5, 3, 4}, 3, 1, 1, 5, 5, false},
+	{dim{2, 33, 1, 1}, 3, 1, 1, 3, 6, false},
+	{dim{2, 8, 2, 3}, 5, 1, 2, 1, 7, false},
+	{dim{1, 16, 28, 30}, 3, 1, 1, 1, 16, false},
+	{dim{2, 40, 15, 14}, 7, 2, 3, 1, 9, true},
+	{dim{2, 32, 9, 9}, 1, 1, 0, 2, 40, false},
+	{dim{2, 6, 9, 9}, 1, 2, 0, 1, 5, false},
+	{dim{1, 4, 5, 6}, 2, 3, 1, 1, 3, false},
+	{dim{3, 48, 30, 20}, 1, 1, 0, 1, 10, false},
 }
 
 func outSize(n, kernel, stride, pad int, ceil bool) int {

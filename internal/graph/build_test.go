@@ -86,9 +86,18 @@ func TestWindow(t *testing.T) {
 		ceil                   bool
 		want                   int
 	}{
-		{224, 7, 2, 3, false, 112}, {112, 3, 2, 1, false, 56}, {112, 3, 2, 0, true, 56}, {112, 3, 2, 0, false, 55},
-		{5, 3, 2, 1, false, 3}, {6, 3, 2, 1, true, 4}, {7, 2, 2, 0, true, 4}, {4, 1, 3, 0, true, 2},
-		{2, 3, 1, 0, false, 0}, {4, 2, 5, 1, true, 1}, {1, 1, 1, 0, false, 1}, {3, 1, 4, 0, true, 1},
+		{224, 7, 2, 3, false, 112},
+		{112, 3, 2, 1, false, 56},
+		{112, 3, 2, 0, true, 56},
+		{112, 3, 2, 0, false, 55},
+		{5, 3, 2, 1, false, 3},
+		{6, 3, 2, 1, true, 4},
+		{7, 2, 2, 0, true, 4},
+		{4, 1, 3, 0, true, 2},
+		{2, 3, 1, 0, false, 0},
+		{4, 2, 5, 1, true, 1},
+		{1, 1, 1, 0, false, 1},
+		{3, 1, 4, 0, true, 1},
 	} {
 		if got := window(c.n, c.kernel, c.stride, c.pad, c.ceil); got != c.want {
 			t.Errorf("window(%+v) = %d", c, got)

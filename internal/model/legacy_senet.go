@@ -12,14 +12,24 @@ var cadene = dialect{stem: "layer0.", se: ".se_module", head: "last_linear"}
 // legacySENets are the networks as the authors released them (Hu et al. 2018; their Caffe models): a max pooling without padding
 // that rounds its size up, SE-ResNets with the stride in the first 1x1, hidden units in the plain ratio.
 var legacySENets = map[string]family{
-	"legacy_seresnet18":         legacy(b7x7, basicBlock, 2, 2, 2, 2),
-	"legacy_seresnet34":         legacy(b7x7, basicBlock, 3, 4, 6, 3),
+	"legacy_seresnet18":         legacy(b7x7, legacyBasicBlock, 2, 2, 2, 2),
+	"legacy_seresnet34":         legacy(b7x7, legacyBasicBlock, 3, 4, 6, 3),
 	"legacy_seresnet50":         legacy(b7x7, legacyBottleneck, 3, 4, 6, 3),
 	"legacy_seresnet101":        legacy(b7x7, legacyBottleneck, 3, 4, 23, 3),
 	"legacy_seresnet152":        legacy(b7x7, legacyBottleneck, 3, 8, 36, 3),
 	"legacy_seresnext50_32x4d":  legacy(b7x7, resNeXtBlock, 3, 4, 6, 3),
 	"legacy_seresnext101_32x4d": legacy(b7x7, resNeXtBlock, 3, 4, 23, 3),
 	"legacy_senet154":           legacy(b3x3, senet154Block, 3, 8, 36, 3),
+}
+
+// legacyBasicBlock has a ReLU between the second batch norm and the SE block, as the port has.
+func legacyBasicBlock(b *builder, width int) block {
+	return func(name string, x *graph.Value, stride int) *graph.Value {
+		branch := func(x *graph.Value) *graph.Value {
+			return b.g.ReLU(name+".act2", b.basicBranch(name, x, width, stride))
+		}
+		return b.residual(name, x, ".act3", branch, b.shortcut(name, width, 1, stride))
+	}
 }
 
 func legacyBottleneck(b *builder, width int) block {

@@ -29,13 +29,15 @@ func (b *builder) residual(name string, x *graph.Value, relu string, branch, sho
 // basic is the block of two 3x3 convolutions (He et al. 2016, figure 5 left).
 func (b *builder) basic(width int) block {
 	return func(name string, x *graph.Value, stride int) *graph.Value {
-		branch := func(x *graph.Value) *graph.Value {
-			y := b.conv(name+".conv1", x, width, 3, stride, 1)
-			y = b.g.ReLU(name+".act1", b.bn(name+".bn1", y))
-			return b.lastBN(name+".bn2", b.conv(name+".conv2", y, width, 3, 1, 1))
-		}
+		branch := func(x *graph.Value) *graph.Value { return b.basicBranch(name, x, width, stride) }
 		return b.residual(name, x, ".act2", branch, b.shortcut(name, width, 1, stride))
 	}
+}
+
+func (b *builder) basicBranch(name string, x *graph.Value, width, stride int) *graph.Value {
+	y := b.conv(name+".conv1", x, width, 3, stride, 1)
+	y = b.g.ReLU(name+".act1", b.bn(name+".bn1", y))
+	return b.lastBN(name+".bn2", b.conv(name+".conv2", y, width, 3, 1, 1))
 }
 
 // bottleneck is the shape of a block of 1x1, 3x3 and 1x1 convolutions (He et al. 2016, figure 5 right).

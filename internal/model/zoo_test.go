@@ -106,10 +106,17 @@ func TestSEWidth(t *testing.T) {
 		channels int
 		want     int
 	}{
-		{SE{Reduction: 16, Divisor: 8}, 64, 8}, {SE{Reduction: 16, Divisor: 8}, 256, 16}, {SE{Reduction: 16, Divisor: 8}, 2048, 128},
-		{SE{Reduction: 16, Divisor: 8}, 320, 24}, {SE{Reduction: 16, Divisor: 8}, 304, 16}, {SE{Reduction: 16, Divisor: 8}, 300, 16},
-		{SE{Reduction: 2, Divisor: 8}, 64, 32}, {SE{Reduction: 64, Divisor: 8}, 2048, 32},
-		{SE{Reduction: 16, Divisor: 1}, 64, 4}, {SE{Reduction: 16, Divisor: 1}, 1056, 66}, {SE{Reduction: 64, Divisor: 1}, 32, 1},
+		{SE{Reduction: 16, Divisor: 8}, 64, 8},
+		{SE{Reduction: 16, Divisor: 8}, 256, 16},
+		{SE{Reduction: 16, Divisor: 8}, 2048, 128},
+		{SE{Reduction: 16, Divisor: 8}, 320, 24},
+		{SE{Reduction: 16, Divisor: 8}, 304, 16},
+		{SE{Reduction: 16, Divisor: 8}, 300, 16},
+		{SE{Reduction: 2, Divisor: 8}, 64, 32},
+		{SE{Reduction: 64, Divisor: 8}, 2048, 32},
+		{SE{Reduction: 16, Divisor: 1}, 64, 4},
+		{SE{Reduction: 16, Divisor: 1}, 1056, 66},
+		{SE{Reduction: 64, Divisor: 1}, 32, 1},
 		{SE{Reduction: 16, Hidden: 16}, 2048, 16},
 	} {
 		if got := c.se.HiddenUnits(c.channels); got != c.want {
@@ -120,7 +127,7 @@ func TestSEWidth(t *testing.T) {
 
 // TestSEOptions: each option changes the network as it says, every combination builds, trains and infers.
 func TestSEOptions(t *testing.T) {
-	for _, name := range []string{"legacy_seresnet18", "se_bninception", "seresnet20_cifar"} {
+	for _, name := range []string{"legacy_seresnet50", "se_bninception", "seresnet20_cifar"} {
 		for _, placement := range Placements {
 			for _, squeeze := range Squeezes {
 				for _, gate := range Gates {

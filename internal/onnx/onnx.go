@@ -172,8 +172,10 @@ func pooling(a graph.PoolAttr) []attribute {
 		ceil = 1
 	}
 	return []attribute{
-		{"kernel_shape", []int{a.Kernel, a.Kernel}}, {"strides", []int{a.Stride, a.Stride}},
-		{"pads", []int{a.Pad, a.Pad, a.Pad, a.Pad}}, {"ceil_mode", ceil},
+		{"kernel_shape", []int{a.Kernel, a.Kernel}},
+		{"strides", []int{a.Stride, a.Stride}},
+		{"pads", []int{a.Pad, a.Pad, a.Pad, a.Pad}},
+		{"ceil_mode", ceil},
 	}
 }
 

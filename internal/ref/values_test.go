@@ -32,47 +32,56 @@ var examples = []struct {
 	in, out []*operand
 }{
 	{
-		"pixels", graph.Normalize, graph.NormalizeAttr{Mean: []float32{0, 0.5}, Std: []float32{1, 0.25}},
+		"pixels", graph.Normalize,
+		graph.NormalizeAttr{Mean: []float32{0, 0.5}, Std: []float32{1, 0.25}},
 		[]*operand{{graph.Shape{1, 1, 2, 2}, graph.Uint8, []float64{0, 255, 51, 0}}}, // (N, H, W, C)
 		[]*operand{f(graph.Shape{1, 2, 1, 2}, 0, 0.2, 2, -2)},
 	},
 	{
-		"3x3 of ones with padding", graph.Conv, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1},
+		"3x3 of ones with padding", graph.Conv,
+		graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1},
 		[]*operand{f(graph.Shape{1, 1, 2, 3}, 1, 2, 3, 4, 5, 6), f(graph.Shape{1, 1, 3, 3}, 1, 1, 1, 1, 1, 1, 1, 1, 1), f(graph.Shape{1}, 10), nil, nil},
 		[]*operand{f(graph.Shape{1, 1, 2, 3}, 22, 31, 26, 22, 31, 26)},
 	},
 	{
-		"stride 2, not mirrored", graph.Conv, graph.ConvAttr{Stride: 2, Pad: 0, Groups: 1},
+		"stride 2, not mirrored", graph.Conv,
+		graph.ConvAttr{Stride: 2, Pad: 0, Groups: 1},
 		[]*operand{f(graph.Shape{1, 1, 3, 5}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), f(graph.Shape{1, 1, 2, 2}, 1, 10, 100, 1000), nil, nil, nil},
 		[]*operand{f(graph.Shape{1, 1, 1, 2}, 7621, 9843)},
 	},
 	{
-		"groups", graph.Conv, graph.ConvAttr{Stride: 1, Pad: 0, Groups: 2},
+		"groups", graph.Conv,
+		graph.ConvAttr{Stride: 1, Pad: 0, Groups: 2},
 		[]*operand{f(graph.Shape{1, 4, 1, 1}, 1, 2, 3, 4), f(graph.Shape{2, 2, 1, 1}, 1, 10, 1, 10), nil, nil, nil},
 		[]*operand{f(graph.Shape{1, 2, 1, 1}, 21, 43)},
 	},
 	{
-		"epilogue", graph.Conv, graph.ConvAttr{Stride: 1, Groups: 1, ReLU: true},
+		"epilogue", graph.Conv,
+		graph.ConvAttr{Stride: 1, Groups: 1, ReLU: true},
 		[]*operand{f(graph.Shape{1, 1, 1, 2}, 1, 2), f(graph.Shape{1, 1, 1, 1}, 3), f(graph.Shape{1}, 1), f(graph.Shape{1, 1}, 0.5), f(graph.Shape{1, 1, 1, 2}, 7, -4)},
 		[]*operand{f(graph.Shape{1, 1, 1, 2}, 9, 0)}, // 0.5*4 + 7 and relu(0.5*7 - 4)
 	},
 	{
-		"early squeeze", graph.EarlySqueeze, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1},
+		"early squeeze", graph.EarlySqueeze,
+		graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1},
 		[]*operand{f(graph.Shape{1, 1, 2, 3}, 1, 2, 3, 4, 5, 6), f(graph.Shape{1, 1, 3, 3}, 1, 1, 1, 1, 1, 1, 1, 1, 1), f(graph.Shape{1}, 10)},
 		[]*operand{f(graph.Shape{1, 1}, 79.0/3 /* the mean of the first example */)},
 	},
 	{
-		"two images", graph.BatchNorm, graph.BatchNormAttr{},
+		"two images", graph.BatchNorm,
+		graph.BatchNormAttr{},
 		[]*operand{f(graph.Shape{2, 1, 1, 2}, 1, 3, 5, 7), f(graph.Shape{1}, math.Sqrt(5)), f(graph.Shape{1}, 1), f(graph.Shape{1}, 0), f(graph.Shape{1}, 0)},
 		[]*operand{f(graph.Shape{2, 1, 1, 2}, -2, 0, 2, 4), f(graph.Shape{1}, 4), f(graph.Shape{1}, 5)},
 	},
 	{
-		"ceil mode: ties, padding, NaN", graph.MaxPool, graph.PoolAttr{Kernel: 2, Stride: 2, Pad: 0, Ceil: true},
+		"ceil mode: ties, padding, NaN", graph.MaxPool,
+		graph.PoolAttr{Kernel: 2, Stride: 2, Pad: 0, Ceil: true},
 		[]*operand{f(graph.Shape{1, 1, 3, 3}, 5, 5, -1, 5, 1, -3, nan, 2, -7)},
 		[]*operand{f(graph.Shape{1, 1, 2, 2}, 5, -1, nan, -7), {graph.Shape{1, 1, 2, 2}, graph.Uint8, []float64{0, 0, 0, 0}}},
 	},
 	{
-		"padding never wins", graph.MaxPool, graph.PoolAttr{Kernel: 3, Stride: 2, Pad: 1},
+		"padding never wins", graph.MaxPool,
+		graph.PoolAttr{Kernel: 3, Stride: 2, Pad: 1},
 		[]*operand{f(graph.Shape{1, 1, 2, 2}, -4, -3, -2, -1)},
 		[]*operand{f(graph.Shape{1, 1, 1, 1}, -1), {graph.Shape{1, 1, 1, 1}, graph.Uint8, []float64{8}}},
 	},
@@ -82,7 +91,8 @@ var examples = []struct {
 		[]*operand{f(graph.Shape{2, 3}, 1, 12, 3, 3, 14, 7)},
 	},
 	{
-		"smoothing and a row to ignore", graph.SoftmaxCrossEntropy, graph.LossAttr{Smoothing: 0.5},
+		"smoothing and a row to ignore", graph.SoftmaxCrossEntropy,
+		graph.LossAttr{Smoothing: 0.5},
 		[]*operand{f(graph.Shape{2, 2}, 0, math.Log(3), 9, 9), {graph.Shape{2}, graph.Int32, []float64{1, -1}}},
 		[]*operand{f(graph.Shape{1}, -0.75*math.Log(0.75)-0.25*math.Log(0.25)), f(graph.Shape{2, 2}, 0.25, 0.75, 0.5, 0.5)},
 	},
@@ -95,7 +105,8 @@ var examples = []struct {
 		[]*operand{{graph.Shape{3}, graph.Int32, []float64{5, 1, 3}}},
 	},
 	{
-		"fold", graph.FoldBN, graph.BatchNormAttr{},
+		"fold", graph.FoldBN,
+		graph.BatchNormAttr{},
 		[]*operand{f(graph.Shape{2, 1, 1, 1}, 3, 5), f(graph.Shape{2}, 2, 4), f(graph.Shape{2}, 1, 0), f(graph.Shape{2}, 10, 1), f(graph.Shape{2}, 4, 16)},
 		[]*operand{f(graph.Shape{2, 1, 1, 1}, 3, 5), f(graph.Shape{2}, -9, -1)},
 	},

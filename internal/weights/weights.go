@@ -117,28 +117,41 @@ func (f *Imported) problems(name string) ([]error, error) {
 	if err != nil {
 		return nil, err
 	}
+	return differences(f.Tensors, values, func(have, want graph.Shape) bool { return squeezed(have).Equal(squeezed(want)) }), nil
+}
+
+// Check verifies that ts are the parameters and running statistics of net. Tensors that are missing, left over or of another
+// shape are all listed in the error, which wraps ErrUnfitting.
+func Check(ts map[string]*tensor.Dense, net *model.Network) error {
+	if problems := differences(ts, append(net.Graph.Params(), net.Graph.States()...), graph.Shape.Equal); len(problems) > 0 {
+		return unfitting(net.Name, problems)
+	}
+	return nil
+}
+
+func differences(ts map[string]*tensor.Dense, values []*graph.Value, equal func(have, want graph.Shape) bool) []error {
 	var problems []error
 	known := map[string]bool{}
 	for _, v := range values {
 		known[v.Name] = true
-		t := f.Tensors[v.Name]
+		t := ts[v.Name]
 		switch {
 		case t == nil:
 			problems = append(problems, fmt.Errorf("tensor %q is missing, want %s", v.Name, v.Shape))
-		case !squeezed(t.Shape()).Equal(squeezed(v.Shape)):
+		case !equal(graph.Shape(t.Shape()), v.Shape):
 			problems = append(problems, fmt.Errorf("tensor %q: want %s, file has %s", v.Name, v.Shape, graph.Shape(t.Shape())))
 		}
 	}
-	for _, extra := range slices.Sorted(maps.Keys(f.Tensors)) {
+	for _, extra := range slices.Sorted(maps.Keys(ts)) {
 		if !known[extra] {
-			problems = append(problems, fmt.Errorf("tensor %q %s is not part of the network", extra, graph.Shape(f.Tensors[extra].Shape())))
+			problems = append(problems, fmt.Errorf("tensor %q %s is not part of the network", extra, graph.Shape(ts[extra].Shape())))
 		}
 	}
-	return problems, nil
+	return problems
 }
 
 // squeezed is a shape without trailing ones: a fully connected layer may be kept (O, I) or (O, I, 1, 1).
-func squeezed(s []int) graph.Shape {
+func squeezed(s graph.Shape) graph.Shape {
 	for len(s) > 2 && s[len(s)-1] == 1 {
 		s = s[:len(s)-1]
 	}
