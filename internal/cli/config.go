@@ -16,8 +16,8 @@ type ConfigOptions struct {
 }
 
 func (o *ConfigOptions) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.Path, "config", "c", "", "config file (YAML)")
-	cmd.Flags().StringArrayVar(&o.Sets, "set", nil, "override a config key, e.g. --set train.epochs=1 (repeatable)")
+	cmd.Flags().StringVarP(&o.Path, "config", "c", "", "config `file` (YAML)")
+	cmd.Flags().StringArrayVar(&o.Sets, "set", nil, "override a config key by `key=value`, e.g. train.epochs=1 (repeatable)")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that does not exist
 }
 
@@ -30,12 +30,12 @@ func (o *ConfigOptions) load() (config.Config, error) {
 }
 
 func newConfigCmd(d *deps, run func(context.Context, *deps, ConfigOptions) error) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Look at configurations", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{Use: "config", Short: "Look at configurations"}
 	var o ConfigOptions
 	show := &cobra.Command{
 		Use: "print", Short: "Print the effective config: file, overrides and defaults", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
+		Example: "  senet config print --config configs/seresnet20-fashion-mnist.yaml --set train.lr=0.05",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
 	}
 	o.addFlags(show)
 	cmd.AddCommand(show)

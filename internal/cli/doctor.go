@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -29,17 +30,20 @@ type doctorReport struct {
 	CPU       cpuReport     `json:"cpu"`
 	Libraries []libraryInfo `json:"libraries"`
 	CUDA      cuda.Driver   `json:"cuda"`
-	Auto      string        `json:"auto"` // what --device auto uses
+	Auto      string        `json:"auto"` // the backend that --device auto takes, "" if none can be used
 }
 
+// cpuReport is the processor. Cores are those that this process may use.
 type cpuReport struct {
 	Model       string   `json:"model"`
-	Cores       int      `json:"cores"` // that this process may use
+	Cores       int      `json:"cores"`
 	MemoryBytes int64    `json:"memory_bytes"`
-	Features    []string `json:"features"` // of those senet has kernels for, or oneDNN
-	Backend     string   `json:"backend"`
+	Features    []string `json:"features"`          // of those senet has kernels for, or oneDNN
+	Backend     string   `json:"backend,omitempty"` // its description
+	Problem     string   `json:"problem,omitempty"` // why senet cannot compute there
 }
 
+// libraryInfo is a library that senet loads. Path is "" where it is part of the program.
 type libraryInfo struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
@@ -47,33 +51,37 @@ type libraryInfo struct {
 }
 
 func newDoctorCmd(d *deps, run func(context.Context, *deps, DoctorOptions) error) *cobra.Command {
-	var o DoctorOptions
+	o := DoctorOptions{Device: "auto"}
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Tell what this machine offers and why a GPU is not used", Args: cobra.NoArgs,
-		Long: "Tell what this machine offers: CPU features, libraries with versions and paths, the NVIDIA\ndriver and its devices, and why a GPU is not used. With --device, exit 4 if it cannot be used.",
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
+		Long: `Tell what this machine offers: CPU features, libraries with versions and paths, the NVIDIA
+driver and its devices, and why a GPU is not used. With --device, exit 4 if it cannot be used.
+
+--json prints {version, cpu, libraries, cuda, auto}: version as senet version prints it; cpu is
+{model, cores, memory_bytes, features, backend}, or problem in place of backend if senet cannot
+compute there; libraries are a list of {name, version, path}; cuda is {found, problem, version,
+devices}, devices a list of {index, name, compute_capability, total_bytes}; auto is the backend
+that --device auto takes, "" if there is none.`,
+		Example: "  senet doctor --device cuda",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
 	}
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print one JSON object")
-	cmd.Flags().StringVar(&o.Device, "device", "auto", deviceHelp)
+	addDeviceFlag(cmd, &o.Device)
 	return cmd
 }
 
-func runDoctor(ctx context.Context, d *deps, o DoctorOptions) error {
-	b, _, err := d.open("cpu", 0)
-	if err != nil {
-		return err
-	}
-	describe := b.Describe()
-	if err := b.Close(); err != nil {
-		return err
-	}
+func runDoctor(_ context.Context, d *deps, o DoctorOptions) error {
 	r := doctorReport{
-		Version:   versionInfo{Version: Version, Go: runtime.Version(), Platform: platform(), OneDNN: cpu.LibraryVersion()},
-		CPU:       cpuReport{Model: cpuModel(), Cores: runtime.GOMAXPROCS(0), MemoryBytes: memoryBytes(), Features: cpuFeatures(), Backend: describe},
+		Version:   versions(),
+		CPU:       cpuReport{Model: cpuModel(), Cores: runtime.GOMAXPROCS(0), MemoryBytes: memoryBytes(), Features: cpuFeatures()},
 		Libraries: []libraryInfo{{"oneDNN", cpu.LibraryVersion(), mappedLibrary("libdnnl")}},
 		CUDA:      cuda.Probe(),
 	}
-	r.Auto = "cpu"
+	_, describe, err := d.try("cpu")
+	if r.CPU.Backend = describe; err != nil {
+		r.CPU.Problem = err.Error()
+	}
+	r.Auto, _, _ = d.try("auto") // the report says of each device why it cannot be used
 	if o.JSON {
 		err = writeJSON(d.Out, r)
 	} else {
@@ -82,11 +90,17 @@ func runDoctor(ctx context.Context, d *deps, o DoctorOptions) error {
 	if err != nil {
 		return err
 	}
-	used, _, err := d.open(o.Device, 0)
+	_, _, err = d.try(o.Device)
+	return err
+}
+
+// try opens and closes a device and returns the backend's name and description.
+func (d *deps) try(device string) (name, describe string, err error) {
+	b, _, err := d.open(device, 0)
 	if err != nil {
-		return err
+		return "", "", err
 	}
-	return used.Close()
+	return b.Name(), b.Describe(), b.Close()
 }
 
 func (r doctorReport) print(w io.Writer) error {
@@ -94,7 +108,11 @@ func (r doctorReport) print(w io.Writer) error {
 	fmt.Fprintf(&b, "senet      %s (%s, %s)\n", r.Version.Version, r.Version.Go, r.Version.Platform)
 	fmt.Fprintf(&b, "cpu        %s, %d cores, %s memory\n", r.CPU.Model, r.CPU.Cores, report.FormatBytes(r.CPU.MemoryBytes))
 	fmt.Fprintf(&b, "features   %s\n", strings.Join(r.CPU.Features, " "))
-	fmt.Fprintf(&b, "backend    %s\n", r.CPU.Backend)
+	if r.CPU.Problem != "" {
+		fmt.Fprintf(&b, "backend    cannot be used: %s\n", r.CPU.Problem)
+	} else {
+		fmt.Fprintf(&b, "backend    %s\n", r.CPU.Backend)
+	}
 	for _, l := range r.Libraries {
 		fmt.Fprintf(&b, "library    %s %s at %s\n", l.Name, l.Version, l.Path)
 	}
@@ -104,8 +122,10 @@ func (r doctorReport) print(w io.Writer) error {
 	for _, dev := range r.CUDA.Devices {
 		fmt.Fprintf(&b, "cuda:%d     %s, compute capability %s, %s\n", dev.Index, dev.Name, dev.Compute, report.FormatBytes(dev.TotalBytes))
 	}
-	fmt.Fprintf(&b, "gpu        not used: %s\n", noGPU(r.CUDA))
-	fmt.Fprintf(&b, "auto       --device auto uses the %s\n", strings.ToUpper(r.Auto))
+	if !strings.HasPrefix(r.Auto, "cuda") {
+		fmt.Fprintf(&b, "gpu        not used: %s\n", noGPU(r.CUDA))
+	}
+	fmt.Fprintf(&b, "auto       --device auto takes %s\n", cmp.Or(r.Auto, "nothing"))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -116,8 +136,13 @@ func cpuFeatures() []string {
 		name string
 		has  bool
 	}{
-		{"avx2", xcpu.X86.HasAVX2}, {"fma", xcpu.X86.HasFMA}, {"avx512f", xcpu.X86.HasAVX512F}, {"avx512bw", xcpu.X86.HasAVX512BW},
-		{"avx512vl", xcpu.X86.HasAVX512VL}, {"avx512_vnni", xcpu.X86.HasAVX512VNNI}, {"avx512_bf16", xcpu.X86.HasAVX512BF16},
+		{"avx2", xcpu.X86.HasAVX2},
+		{"fma", xcpu.X86.HasFMA},
+		{"avx512f", xcpu.X86.HasAVX512F},
+		{"avx512bw", xcpu.X86.HasAVX512BW},
+		{"avx512vl", xcpu.X86.HasAVX512VL},
+		{"avx512_vnni", xcpu.X86.HasAVX512VNNI},
+		{"avx512_bf16", xcpu.X86.HasAVX512BF16},
 		{"amx_tile", xcpu.X86.HasAMXTile},
 	} {
 		if f.has {
@@ -144,30 +169,21 @@ func memoryBytes() int64 {
 
 // procField is the value after "key:" in a /proc file, or "".
 func procField(path, key string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if k, v, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(k) == key {
+	text, _ := os.ReadFile(path) // nothing, where there is no such file
+	for line := range strings.Lines(string(text)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
 			return strings.TrimSpace(v)
 		}
 	}
 	return ""
 }
 
-// mappedLibrary is the path of the loaded shared library whose file name starts with prefix.
+// mappedLibrary is the path of the loaded shared library whose file name starts with prefix, or "".
 func mappedLibrary(prefix string) string {
-	f, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := s.Text()
-		if at := strings.LastIndexByte(line, '/'); at >= 0 && strings.HasPrefix(line[at+1:], prefix) {
-			return line[strings.IndexByte(line, '/'):]
+	text, _ := os.ReadFile("/proc/self/maps")
+	for line := range strings.Lines(string(text)) {
+		if at := strings.IndexByte(line, '/'); at >= 0 && strings.HasPrefix(filepath.Base(line), prefix) {
+			return strings.TrimSpace(line[at:])
 		}
 	}
 	return ""

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"syscall"
 
 	"senet/internal/backend"
@@ -10,6 +12,7 @@ import (
 	"senet/internal/data"
 	"senet/internal/model"
 	"senet/internal/train"
+	"senet/internal/weights"
 )
 
 // Exit codes. Schedulers treat 128 and up as worth a retry.
@@ -21,37 +24,47 @@ const (
 	exitNoDevice   = 4
 	exitDiverged   = 5
 	exitDeviceLost = 6
-	exitSignal     = 128 // plus the signal's number, when the state was saved first: 130 for SIGINT, 143 for SIGTERM
+	exitSignal     = 128 // plus the number of the signal that stopped the command: 130 for SIGINT, 143 for SIGTERM
 )
 
 // errUsage marks a wrong command line.
 var errUsage = errors.New("usage")
 
-// exitCode maps an error to the process's exit code; sig is the signal that stopped the run, or 0.
+// exitCode maps an error to the process's exit code; sig is the signal that came, or 0. A training
+// that could not save its state when it was stopped fails like any other.
 func exitCode(err error, sig syscall.Signal) int {
 	if err == nil {
 		return exitOK
 	}
-	if errors.Is(err, train.ErrStopped) && sig != 0 {
+	if sig != 0 && (errors.Is(err, train.ErrStopped) || errors.Is(err, context.Canceled)) {
 		return exitSignal + int(sig)
 	}
 	for _, c := range []struct {
 		target error
 		code   int
 	}{
+		{backend.ErrDeviceLost, exitDeviceLost}, // first: what else is wrong may follow from it
 		{errUsage, exitUsage},
 		{config.ErrConfig, exitUsage},
 		{model.ErrUnknown, exitUsage},
 		{train.ErrTaken, exitUsage},
 		{data.ErrBadData, exitBadData},
 		{checkpoint.ErrBad, exitBadData},
+		{weights.ErrUnfitting, exitBadData},
 		{backend.ErrNoDevice, exitNoDevice},
 		{train.ErrDiverged, exitDiverged},
-		{backend.ErrDeviceLost, exitDeviceLost},
 	} {
 		if errors.Is(err, c.target) {
 			return c.code
 		}
 	}
 	return exitFailure
+}
+
+// message is what the user reads of an error; the lines after its first are indented.
+func message(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "\n  ")
 }

@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	"gorgonia.org/tensor"
 
-	"senet/internal/checkpoint"
-	"senet/internal/config"
 	"senet/internal/data"
 )
 
-// PredictOptions are the flags of `senet predict`.
+// PredictOptions are the flags and arguments of `senet predict`.
 type PredictOptions struct {
-	Config     ConfigOptions
-	Checkpoint string
-	Device     string
+	Checkpoint CheckpointOptions
 	Top        int
 	Logits     bool
 	JSON       bool
@@ -26,17 +23,19 @@ type PredictOptions struct {
 
 // predictReport is the --json object of `senet predict`.
 type predictReport struct {
-	Model  string          `json:"model"`
-	Images []imagePredicts `json:"images"`
+	Model  string       `json:"model"`
+	Images []prediction `json:"images"`
 }
 
-type imagePredicts struct {
-	Path   string          `json:"path"`
-	Top    []namedPredicts `json:"top"`
-	Logits []float32       `json:"logits,omitempty"` // with --logits
+// prediction is what the network makes of one image file.
+type prediction struct {
+	Path   string       `json:"path"`
+	Top    []namedClass `json:"top"`              // the most probable first
+	Logits []float32    `json:"logits,omitempty"` // of every class, with --logits
 }
 
-type namedPredicts struct {
+// namedClass is a class with its probability, from 0 to 1.
+type namedClass struct {
 	Class       int     `json:"class"`
 	Name        string  `json:"name"`
 	Probability float64 `json:"probability"`
@@ -46,90 +45,81 @@ func newPredictCmd(d *deps, run func(context.Context, *deps, PredictOptions) err
 	var o PredictOptions
 	cmd := &cobra.Command{
 		Use: "predict IMAGE...", Short: "Classify images with a checkpoint", Args: cobra.MinimumNArgs(1),
-		Long: "Classify images (JPEG, PNG or GIF; resized to cover the network's input, then cropped at the\ncentre). A checkpoint folder carries its own config; a bare safetensors file needs --config.",
+		Long: `Classify images (JPEG, PNG or GIF), cropped at the centre and resized to the network's input as
+data.crop_fraction and data.interpolation say. A checkpoint folder carries its own config; a bare
+safetensors file needs --config.
+
+--json prints {model, images}: images are a list of {path, top, logits}, top a list of
+{class, name, probability}, the most probable first; logits only with --logits.`,
+		Example: "  senet predict --checkpoint runs/seresnet20-fashion-mnist/best --top 3 photo.png",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Images = args
 			return run(cmd.Context(), d, o)
 		},
+		ValidArgsFunction: cobra.FixedCompletions([]string{"jpg", "jpeg", "png", "gif"}, cobra.ShellCompDirectiveFilterFileExt),
 	}
-	o.Config.addFlags(cmd)
-	cmd.Flags().StringVar(&o.Checkpoint, "checkpoint", "", "checkpoint folder or safetensors file (required)")
-	cmd.Flags().StringVar(&o.Device, "device", "", deviceHelp+" (default: the config's)")
-	cmd.Flags().IntVar(&o.Top, "top", 5, "how many classes to print")
+	o.Checkpoint.addFlags(cmd)
+	cmd.Flags().IntVar(&o.Top, "top", 5, "`number` of classes to print of each image")
 	cmd.Flags().BoolVar(&o.Logits, "logits", false, "also print the raw logits")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print one JSON object")
 	return cmd
 }
 
-func runPredict(_ context.Context, d *deps, o PredictOptions) (err error) {
-	if o.Checkpoint == "" || o.Top < 1 {
-		return fmt.Errorf("%w: --checkpoint is required and --top is at least 1", errUsage)
+func runPredict(ctx context.Context, d *deps, o PredictOptions) (err error) {
+	if o.Top < 1 {
+		return fmt.Errorf("%w: --top %d: want at least 1", errUsage, o.Top)
 	}
-	cfg, classes, err := o.settings()
+	t, err := o.Checkpoint.load()
 	if err != nil {
 		return err
 	}
-	e, err := d.openEvaluator(cfg, 1, o.Checkpoint)
+	e, err := d.openEvaluator(t, 1)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	r := predictReport{Model: cfg.Model.Name}
+	r := predictReport{Model: t.config.Model.Name}
 	for _, path := range o.Images {
-		p, err := e.predict(path, cfg, classes, o)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p, err := e.predict(path, o)
 		if err != nil {
 			return err
 		}
-		r.Images = append(r.Images, p)
+		if o.JSON {
+			r.Images = append(r.Images, p)
+		} else if err := p.print(d.Out); err != nil {
+			return err
+		}
 	}
 	if o.JSON {
 		return writeJSON(d.Out, r)
 	}
-	for _, p := range r.Images {
-		fmt.Fprintln(d.Out, p.Path)
-		for _, t := range p.Top {
-			fmt.Fprintf(d.Out, "  %6.2f %%  %s\n", 100*t.Probability, t.Name)
-		}
-		if o.Logits {
-			fmt.Fprintf(d.Out, "  logits %v\n", p.Logits)
-		}
-	}
 	return nil
 }
 
-// settings are the config and class names: the checkpoint's own, or those of --config.
-func (o PredictOptions) settings() (config.Config, []string, error) {
-	_, manifest, err := checkpoint.LoadModel(o.Checkpoint)
-	if err != nil {
-		return config.Config{}, nil, err
+func (p prediction) print(w io.Writer) error {
+	text := p.Path + "\n"
+	for _, t := range p.Top {
+		text += fmt.Sprintf("  %6.2f %%  %s\n", 100*t.Probability, t.Name)
 	}
-	var cfg config.Config
-	var classes []string
-	switch {
-	case o.Config.Path != "":
-		cfg, err = o.Config.load()
-	case manifest == nil:
-		err = fmt.Errorf("%w: %s is a bare model file: give its --config", errUsage, o.Checkpoint)
-	default:
-		cfg, err = config.Parse(o.Checkpoint, []byte(manifest.Config), o.Config.Sets)
+	if p.Logits != nil {
+		text += fmt.Sprintf("  logits %v\n", p.Logits)
 	}
-	if manifest != nil {
-		classes = manifest.Classes
-	}
-	if o.Device != "" {
-		cfg.Device = o.Device
-	}
-	return cfg, classes, err
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 // predict classifies one image file.
-func (e *evaluator) predict(path string, cfg config.Config, classes []string, o PredictOptions) (imagePredicts, error) {
-	size, channels := cfg.Data.ImageSize, cfg.Model.InChannels
+func (e *evaluator) predict(path string, o PredictOptions) (prediction, error) {
+	size, channels := e.config.Data.ImageSize, e.config.Model.InChannels
 	pixels, err := data.DecodeFile(path, data.View{
-		H: size, W: size, C: channels, CropFraction: cfg.Data.CropFraction, Bilinear: cfg.Data.Interpolation == "bilinear",
+		H: size, W: size, C: channels,
+		CropFraction: e.config.Data.CropFraction, Bilinear: e.config.Data.Interpolation == "bilinear",
 	})
 	if err != nil {
-		return imagePredicts{}, err
+		return prediction{}, err
 	}
 	rows, err := e.Logits(&data.Batch{
 		Images: tensor.New(tensor.WithShape(1, size, size, channels), tensor.WithBacking(pixels)),
@@ -137,18 +127,23 @@ func (e *evaluator) predict(path string, cfg config.Config, classes []string, o 
 		Size:   1,
 	})
 	if err != nil {
-		return imagePredicts{}, err
+		return prediction{}, err
 	}
-	out := imagePredicts{Path: path}
-	if o.Logits {
-		out.Logits = rows[0]
-	}
-	for _, p := range rank(rows[0], o.Top) {
-		name := fmt.Sprintf("class %d", p.Class)
-		if p.Class < len(classes) {
-			name = classes[p.Class]
+	p := prediction{Path: path}
+	for i, x := range rows[0] {
+		if err := e.finite(float64(x), fmt.Sprintf("logit %d of %s", i, path)); err != nil {
+			return prediction{}, err
 		}
-		out.Top = append(out.Top, namedPredicts{p.Class, name, p.Probability})
 	}
-	return out, nil
+	if o.Logits {
+		p.Logits = rows[0]
+	}
+	for _, c := range rank(rows[0], o.Top) {
+		name := fmt.Sprintf("class %d", c.Class)
+		if c.Class < len(e.classes) {
+			name = e.classes[c.Class]
+		}
+		p.Top = append(p.Top, namedClass{c.Class, name, c.Probability})
+	}
+	return p, nil
 }

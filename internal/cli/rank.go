@@ -8,8 +8,6 @@ import (
 	"senet/internal/report"
 )
 
-func compare(a, b float64) int { return cmp.Compare(a, b) }
-
 // rank is the softmax of a row of logits, the n most probable classes first; ties go to the lower class.
 func rank(logits []float32, n int) []report.Prediction {
 	top := float64(slices.Max(logits))
@@ -22,6 +20,6 @@ func rank(logits []float32, n int) []report.Prediction {
 	for i := range out {
 		out[i].Probability /= sum
 	}
-	slices.SortStableFunc(out, func(a, b report.Prediction) int { return compare(b.Probability, a.Probability) })
+	slices.SortStableFunc(out, func(a, b report.Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
 	return out[:min(n, len(out))]
 }

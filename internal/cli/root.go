@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -23,7 +22,6 @@ import (
 type Streams struct {
 	Out, Err io.Writer
 	OutTTY   bool // Out is a terminal
-	ErrTTY   bool
 	NoColor  bool
 }
 
@@ -32,7 +30,6 @@ func System() Streams {
 	return Streams{
 		Out: os.Stdout, Err: os.Stderr,
 		OutTTY:  term.IsTerminal(int(os.Stdout.Fd())),
-		ErrTTY:  term.IsTerminal(int(os.Stderr.Fd())),
 		NoColor: os.Getenv("NO_COLOR") != "",
 	}
 }
@@ -47,10 +44,15 @@ type deps struct {
 // Main runs the command line and returns the exit code. SIGINT and SIGTERM cancel the running
 // command, which saves its state and returns; a second signal ends the process at once.
 func Main(args []string, s Streams) int {
+	return (&deps{Streams: s, now: time.Now, open: openDevice}).main(args)
+}
+
+func (d *deps) main(args []string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	var got syscall.Signal
 	done := make(chan struct{})
 	go func() {
@@ -63,12 +65,11 @@ func Main(args []string, s Streams) int {
 		case <-ctx.Done():
 		}
 	}()
-	d := &deps{Streams: s, now: time.Now, open: openDevice}
 	err := execute(ctx, d, args)
 	cancel()
 	<-done
 	if err != nil {
-		fmt.Fprintf(s.Err, "senet: %v\n", err)
+		fmt.Fprintf(d.Err, "senet: %s\n", message(err))
 	}
 	return exitCode(err, got)
 }
@@ -76,8 +77,6 @@ func Main(args []string, s Streams) int {
 func execute(ctx context.Context, d *deps, args []string) error {
 	root := newRootCmd(d)
 	root.SetArgs(args)
-	root.SetOut(d.Out)
-	root.SetErr(d.Err)
 	return root.ExecuteContext(ctx)
 }
 
@@ -88,11 +87,12 @@ func newRootCmd(d *deps) *cobra.Command {
 		Long: `senet trains, evaluates and measures squeeze-and-excitation networks.
 
 Exit codes: 0 ok, 1 failure, 2 usage or config, 3 bad data or checkpoint, 4 no such
-device, 5 diverged, 6 device lost, 143 (130 for Ctrl-C) stopped with a checkpoint saved.`,
+device, 5 diverged, 6 device lost, 143 stopped by SIGTERM, 130 by Ctrl-C; training
+that is stopped saves a checkpoint first.`,
+		Example: `  senet train --config configs/seresnet20-fashion-mnist.yaml
+  senet predict --checkpoint runs/seresnet20-fashion-mnist/best photo.png`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
@@ -102,16 +102,54 @@ device, 5 diverged, 6 device lost, 143 (130 for Ctrl-C) stopped with a checkpoin
 		newEvalCmd(d, runEval),
 		newPredictCmd(d, runPredict),
 		newSummaryCmd(d, runSummary),
+		newImportCmd(d, runImport),
+		newExportCmd(d, runExport),
 		newDoctorCmd(d, runDoctor),
 		newVersionCmd(d, runVersion),
 		newConfigCmd(d, runConfigPrint),
 	)
-	wrapArgs(root)
+	root.SetOut(d.Out)
+	root.SetErr(d.Err)
+	root.InitDefaultCompletionCmd() // now, so that checkArgs sees them too
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = knownCommand
+	}
+	checkArgs(root)
 	return root
 }
 
-// wrapArgs makes every wrong positional argument a usage error (exit 2), as wrong flags are.
-func wrapArgs(cmd *cobra.Command) {
+// noSuchCommand refuses what is left of a command line where a command's name belongs.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // edits
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf(", did you mean %q?", near[0])
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+}
+
+// knownCommand refuses arguments of the help command that are not the name of a command.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	about, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	return noSuchCommand(about, rest)
+}
+
+// checkArgs makes every wrong positional argument a usage error (exit 2), as wrong flags are. A
+// command that only has subcommands prints its help. Arguments complete to files only where a command says to which.
+func checkArgs(cmd *cobra.Command) {
+	if cmd.HasSubCommands() {
+		cmd.Args = noSuchCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	} else if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
@@ -121,7 +159,7 @@ func wrapArgs(cmd *cobra.Command) {
 		}
 	}
 	for _, c := range cmd.Commands() {
-		wrapArgs(c)
+		checkArgs(c)
 	}
 }
 
@@ -131,5 +169,3 @@ func writeJSON(w io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
-
-func platform() string { return runtime.GOOS + "/" + runtime.GOARCH }

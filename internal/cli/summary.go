@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"senet/internal/config"
 	"senet/internal/graph"
 	"senet/internal/model"
 	"senet/internal/report"
@@ -33,6 +34,7 @@ type summaryReport struct {
 	SE      *overheadShare `json:"se,omitempty"`
 }
 
+// layerReport is one node of the network.
 type layerReport struct {
 	Name       string `json:"name"`
 	Op         string `json:"op"`
@@ -42,6 +44,7 @@ type layerReport struct {
 	Activation int64  `json:"activation_bytes"`
 }
 
+// totalReport sums a network's layers.
 type totalReport struct {
 	Params     int64 `json:"params"`
 	FLOPs      int64 `json:"flops"`
@@ -58,21 +61,41 @@ func newSummaryCmd(d *deps, run func(context.Context, *deps, SummaryOptions) err
 	var o SummaryOptions
 	cmd := &cobra.Command{
 		Use: "summary", Short: "Print a network's layers: shapes, parameters, FLOPs, activation bytes", Args: cobra.NoArgs,
-		Long: "Print the layer table of a network, given by --config or by --model, with totals with and\nwithout SE. FLOPs are multiply-adds for one image.\n\nModels: " + strings.Join(model.Names(), ", "),
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
+		Long: `Print the layer table of a network, given by --config or by --model, with totals with and
+without SE. FLOPs are multiply-adds for one image, activations are float32.
+
+--json prints {model, input, layers, total, without_se, se}: input is [C, H, W]; layers are a list
+of {name, op, shape, params, flops, activation_bytes}, shape without the batch; total and without_se
+are {params, flops, activation_bytes}; se, only if there is any, is {params_percent, flops_percent},
+what it adds to the network without it.
+
+Models:
+  ` + strings.Join(model.Names(), "\n  "),
+		Example: `  senet summary --model seresnet50
+  senet summary --config configs/seresnet20-fashion-mnist.yaml --json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, pair := range [][2]string{{"config", "model"}, {"model", "set"}, {"config", "size"}, {"config", "classes"}} {
+				if cmd.Flags().Changed(pair[0]) && cmd.Flags().Changed(pair[1]) {
+					return fmt.Errorf("%w: --%s and --%s do not go together", errUsage, pair[0], pair[1])
+				}
+			}
+			return run(cmd.Context(), d, o)
+		},
 	}
 	o.Config.addFlags(cmd)
-	cmd.Flags().StringVar(&o.Model, "model", "", "network to show with its usual input instead of a config")
-	cmd.Flags().IntVar(&o.Size, "size", 224, "with --model: height and width of the image")
-	cmd.Flags().IntVar(&o.Classes, "classes", 1000, "with --model: number of classes")
+	cmd.Flags().StringVar(&o.Model, "model", "", "network to show by its `name`, without a config")
+	cmd.Flags().IntVar(&o.Size, "size", 224, "with --model: height and width of the image in `pixels`")
+	cmd.Flags().IntVar(&o.Classes, "classes", 1000, "with --model: `number` of classes")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print one JSON object")
-	cmd.MarkFlagsMutuallyExclusive("config", "model")
 	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(model.Names(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func runSummary(_ context.Context, d *deps, o SummaryOptions) error {
-	name, mo := o.Model, model.Options{
+	if o.Model == "" && o.Config.Path == "" {
+		return fmt.Errorf("%w: --model or --config is required, e.g. --model seresnet50", errUsage)
+	}
+	origin, name, mo := errUsage, o.Model, model.Options{
 		Batch: 1, Height: o.Size, Width: o.Size, Channels: 3, Classes: o.Classes,
 		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}, SE: model.SE{Reduction: 16},
 	}
@@ -81,11 +104,11 @@ func runSummary(_ context.Context, d *deps, o SummaryOptions) error {
 		if err != nil {
 			return err
 		}
-		name, mo = cfg.Model.Name, train.ModelOptions(cfg, 1)
+		origin, name, mo = config.ErrConfig, cfg.Model.Name, train.ModelOptions(cfg, 1)
 	}
 	r, err := summarize(name, mo)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", origin, err)
 	}
 	if o.JSON {
 		return writeJSON(d.Out, r)
@@ -136,7 +159,11 @@ func costs(name string, o model.Options) ([]layerReport, totalReport, error) {
 func (r summaryReport) print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, input %s\n\n", r.Model, graph.Shape(r.Input))
-	const row = "%-26s %-16s %16s %12s %14s %12s\n"
+	width := len("without SE")
+	for _, l := range r.Layers {
+		width = max(width, len(l.Name))
+	}
+	row := fmt.Sprintf("%%-%ds %%-16s %%16s %%12s %%14s %%12s\n", width)
 	fmt.Fprintf(&b, row, "layer", "op", "output", "params", "FLOPs", "activation")
 	for _, l := range r.Layers {
 		fmt.Fprintf(&b, row, l.Name, l.Op, graph.Shape(l.Shape), report.Thousands(l.Params), report.Thousands(l.FLOPs), report.FormatBytes(l.Activation))

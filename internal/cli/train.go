@@ -11,6 +11,7 @@ import (
 
 	"senet/internal/config"
 	"senet/internal/data"
+	"senet/internal/model"
 	"senet/internal/report"
 	"senet/internal/train"
 )
@@ -27,13 +28,15 @@ func newTrainCmd(d *deps, run func(context.Context, *deps, TrainOptions) error) 
 	cmd := &cobra.Command{
 		Use: "train", Short: "Train a network", Args: cobra.NoArgs,
 		Long: `Train the network of a config. Checkpoints, metrics.jsonl and TensorBoard events go to
-output.dir. SIGINT and SIGTERM finish the step, save a checkpoint and stop; --resume goes on from it.`,
-		Example: "  senet train --config configs/seresnet20-fashion-mnist.yaml --set train.epochs=1",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
+output.dir. SIGINT (Ctrl-C) and SIGTERM finish the step, save a checkpoint and stop;
+--resume goes on from there.`,
+		Example: `  senet train --config configs/seresnet20-fashion-mnist.yaml --set train.epochs=1
+  senet train --config configs/seresnet20-fashion-mnist.yaml --resume auto`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
 	}
 	o.Config.addFlags(cmd)
-	cmd.Flags().StringVar(&o.Device, "device", "", deviceHelp+" (default: the config's)")
-	cmd.Flags().StringVar(&o.Resume, "resume", "", "go on from this checkpoint, or from the newest valid one in output.dir: auto")
+	addDeviceFlag(cmd, &o.Device)
+	cmd.Flags().StringVar(&o.Resume, "resume", "", "go on from this `checkpoint`; auto takes the newest valid one in output.dir, if there is one")
 	return cmd
 }
 
@@ -44,6 +47,9 @@ func runTrain(ctx context.Context, d *deps, o TrainOptions) error {
 	}
 	if o.Device != "" {
 		cfg.Device = o.Device
+	}
+	if _, err := model.Build(cfg.Model.Name, train.ModelOptions(cfg, 1)); err != nil { // before anything is written
+		return fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
 	trainSet, err := openSource(cfg, data.Train)
 	if err != nil {

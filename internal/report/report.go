@@ -1,11 +1,11 @@
 // Package report is what people and tools see of a run: progress on the terminal, a JSONL
 // record, TensorBoard event files, and a self-contained HTML report. Training tells a Sink
 // what happens; WriteHTML shows an evaluation together with the record of the training.
-
+//
 //	sink := report.Tee(report.NewTerminal(os.Stdout, report.TerminalOptions{Now: time.Now}), jsonl)
 //	err := sink.Start(report.Run{Model: "seresnet20", Epochs: 5, BatchesPerEpoch: 468})
 //	err = sink.Step(report.Step{Epoch: 1, Step: 1, GlobalStep: 1, Images: 128, Loss: 2.31})
-
+//
 // Accuracies are percentages throughout, losses are means over images.
 package report
 

@@ -135,7 +135,8 @@ func (m *meter) add(c *Compiled) (stepScore, error) {
 	return x, nil
 }
 
+// score is the mean over all images; of none, as after an epoch of skipped steps, it is NaN.
 func (m *meter) score() Score {
-	n := float64(max(m.images, 1))
+	n := float64(m.images)
 	return Score{Images: m.images, Loss: m.loss / n, Top1: 100 * float64(m.top1) / n, Top5: 100 * float64(m.top5) / n}
 }

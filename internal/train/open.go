@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -104,11 +105,7 @@ func (r *run) find() (checkpoint.Found, error) {
 	dir := r.Config.Output.Dir
 	switch r.Resume {
 	case "":
-		found, err := checkpoint.Newest(dir)
-		if err != nil || found.Path != "" {
-			return checkpoint.Found{}, fmt.Errorf("%w: output.dir %s already holds a run: go on with it (--resume auto) or choose another folder", ErrTaken, dir)
-		}
-		return found, nil
+		return checkpoint.Found{}, checkFree(dir)
 	case ResumeAuto:
 		found, err := checkpoint.Newest(dir)
 		for _, skipped := range found.Skipped {
@@ -117,7 +114,33 @@ func (r *run) find() (checkpoint.Found, error) {
 		return found, err
 	}
 	state, err := checkpoint.Load(r.Resume)
+	if err == nil && !isWithin(dir, r.Resume) {
+		err = checkFree(dir)
+	}
 	return checkpoint.Found{Path: r.Resume, State: state}, err
+}
+
+// checkFree fails if dir holds a run, even one of damaged checkpoints only.
+func checkFree(dir string) error {
+	found, err := checkpoint.Newest(dir)
+	if found.Path != "" || errors.Is(err, checkpoint.ErrBad) {
+		return fmt.Errorf("%w: output.dir %s already holds a run: go on with it (--resume auto) or choose another folder", ErrTaken, dir)
+	}
+	return err
+}
+
+// isWithin reports whether the checkpoint at path, which may be a symlink, lies in dir.
+func isWithin(dir, path string) bool {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	home, err := os.Stat(filepath.Join(path, ".."))
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(dir)
+	return err == nil && os.SameFile(home, info)
 }
 
 // describe is what reports say of the run before its first step.
@@ -140,7 +163,7 @@ func (c *Compiled) params() int64 {
 	return n
 }
 
-// best is the link to the best checkpoint.
+// bestPath is the link to the best checkpoint.
 func (r *run) bestPath() string { return filepath.Join(r.Config.Output.Dir, "best") }
 
 func (r *run) close() error {

@@ -3,8 +3,8 @@ package train
 import "math"
 
 // Schedule gives the learning rate as a pure function of the global step, so a resumed
-// run cannot drift: linear warm-up from Base/WarmupSteps, then a half cosine from Base to
-// Min at the last step (Loshchilov and Hutter 2017, without restarts).
+// run cannot drift: linear warm-up from Base/WarmupSteps to Base, then half a cosine from Base
+// that reaches Min just after the last step (Loshchilov and Hutter 2017, without restarts).
 type Schedule struct {
 	Base, Min          float64
 	WarmupSteps, Steps int

@@ -94,8 +94,9 @@ func Run(ctx context.Context, s Setup) (_ Result, err error) {
 		return Result{}, err
 	}
 	for r.where.epoch < s.Config.Train.Epochs {
+		epoch := r.where.epoch + 1
 		if err := r.epoch(ctx); err != nil {
-			return r.result, err
+			return r.result, fmt.Errorf("epoch %d: %w", epoch, err)
 		}
 	}
 	return r.result, s.Sink.Finish(report.Summary{
@@ -121,7 +122,7 @@ func (r *run) epoch(ctx context.Context) error {
 	waited := time.Duration(0)
 	first := r.where.sum.images
 	for {
-		stepStart := r.Now()
+		step, stepStart := r.where.batch+1, r.Now()
 		b, err := it.Next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -135,7 +136,7 @@ func (r *run) epoch(ctx context.Context) error {
 			return r.stop()
 		}
 		if err != nil {
-			return fmt.Errorf("epoch %d, step %d: %w", r.where.epoch+1, r.where.batch+1, err)
+			return fmt.Errorf("step %d: %w", step, err)
 		}
 	}
 	took := r.Now().Sub(start)
@@ -248,7 +249,7 @@ func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) erro
 		return err
 	}
 	if !finite(score.Loss) {
-		return fmt.Errorf("%w: epoch %d: the loss of the evaluation is %v", ErrDiverged, r.where.epoch+1, score.Loss)
+		return fmt.Errorf("%w: the loss of the evaluation is %v", ErrDiverged, score.Loss)
 	}
 	r.where = position{epoch: r.where.epoch + 1}
 	best := r.result.BestEpoch == 0 || score.Top1 > r.result.Best.Top1

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"errors"
+	"testing"
+
+	"senet/internal/backend"
+	"senet/internal/cuda"
+)
+
+// TestOpenDevice: what is no device's name is a usage error, a device that is not there is ErrNoDevice.
+func TestOpenDevice(t *testing.T) {
+	hasGPU := cuda.Probe().Problem == ""
+	for device, want := range map[string]error{
+		"cpu": nil, "auto": nil,
+		"cuda": backend.ErrNoDevice, "cuda:0": backend.ErrNoDevice, "cuda:15": backend.ErrNoDevice,
+		"": errUsage, "gpu": errUsage, "CPU": errUsage, " cpu": errUsage, "cpu:0": errUsage, "auto:0": errUsage,
+		"cuda:": errUsage, "cuda:x": errUsage, "cuda:-1": errUsage, "cuda:+1": errUsage, "cuda:01": errUsage, "cuda:1 ": errUsage, "cuda:99999999999": errUsage, "cuda1": errUsage,
+	} {
+		if hasGPU && errors.Is(want, backend.ErrNoDevice) {
+			continue
+		}
+		b, note, err := openDevice(device, 1)
+		if !errors.Is(err, want) {
+			t.Errorf("%q: error %v, want %v", device, err, want)
+		}
+		if err != nil {
+			continue
+		}
+		if b.Name() != "cpu" && !hasGPU {
+			t.Errorf("%q: opened %s", device, b.Name())
+		}
+		if told := note != ""; told != (device == "auto" && b.Name() == "cpu") {
+			t.Errorf("%q: note %q", device, note)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"senet/internal/checkpoint"
+	"senet/internal/report"
+)
+
+// outcome is all of a finished run that must not depend on how often it was interrupted.
+type outcome struct {
+	manifests []checkpoint.Manifest // of every epoch, checksums included, but without what tells of the attempt
+	end       checkpoint.State      // of the last epoch
+	best      string                // where the best link leads to
+	result    Result
+	steps     []report.Step
+	epochs    []report.Epoch
+}
+
+// history gathers the attempts at a run.
+type history struct {
+	dir    string
+	steps  []report.Step
+	epochs []report.Epoch
+}
+
+// attempt runs s and keeps what its recorder saw.
+func (h *history) attempt(ctx context.Context, s Setup, r *recorder) (Result, error) {
+	result, err := Run(ctx, s)
+	for _, x := range r.steps {
+		x.StepTime, x.DataWait = 0, 0
+		h.steps = append(h.steps, x)
+	}
+	for _, x := range r.epochs {
+		x.Duration, x.ImagesPerSecond = 0, 0
+		h.epochs = append(h.epochs, x)
+	}
+	return result, err
+}
+
+// outcome is that of the run whose last attempt had the given result.
+func (h *history) outcome(t *testing.T, result Result) outcome {
+	t.Helper()
+	best, err := filepath.EvalSymlinks(result.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := outcome{best: filepath.Base(best), result: result, steps: h.steps, epochs: h.epochs, end: loadCheckpoint(t, h.dir, "last")}
+	o.result.Checkpoint = filepath.Base(result.Checkpoint)
+	for i := range h.epochs {
+		text, err := os.ReadFile(filepath.Join(h.dir, fmt.Sprintf("epoch-%04d", i+1), "manifest.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m checkpoint.Manifest
+		if err := json.Unmarshal(text, &m); err != nil {
+			t.Fatal(err)
+		}
+		m.Created, m.Serial, m.Config = time.Time{}, 0, ""
+		o.manifests = append(o.manifests, m)
+	}
+	return o
+}
+
+// unbroken is the outcome of a run in one go.
+func unbroken(t *testing.T, s Setup, r *recorder) outcome {
+	t.Helper()
+	h := &history{dir: s.Config.Output.Dir}
+	result, err := h.attempt(t.Context(), s, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.outcome(t, result)
+}
+
+// diff compares two outcomes to the bit.
+func diff(t *testing.T, have, want outcome) {
+	t.Helper()
+	if !slices.Equal(have.steps, want.steps) {
+		t.Errorf("steps %+v\nwant %+v", have.steps, want.steps)
+	}
+	if !slices.Equal(have.epochs, want.epochs) {
+		t.Errorf("epochs %+v\nwant %+v", have.epochs, want.epochs)
+	}
+	if have.result != want.result || have.best != want.best {
+		t.Errorf("result %+v, best %s\nwant   %+v, best %s", have.result, have.best, want.result, want.best)
+	}
+	if !reflect.DeepEqual(have.manifests, want.manifests) {
+		t.Errorf("manifests %+v\nwant %+v", have.manifests, want.manifests)
+	}
+	diffTensors(t, "model", have.end.Model, want.end.Model)
+	diffTensors(t, "optimizer", have.end.Optimizer, want.end.Optimizer)
+}
+
+// diffTensors compares to the bit.
+func diffTensors(t *testing.T, what string, have, want Tensors) {
+	t.Helper()
+	if len(have) != len(want) || len(want) == 0 {
+		t.Errorf("%s: %d tensors, want %d", what, len(have), len(want))
+	}
+	for name, w := range want {
+		if have[name] == nil || !have[name].Shape().Eq(w.Shape()) || !slices.EqualFunc(have[name].Float32s(), w.Float32s(), sameBits) {
+			t.Errorf("%s: tensor %q differs", what, name)
+		}
+	}
+}
+
+func sameBits(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
+
+// interruption cancels a run at some moment.
+type interruption func(s *Setup, r *recorder, cancel func())
+
+func afterStep(step int) interruption {
+	return func(_ *Setup, r *recorder, cancel func()) {
+		r.onStep = func(x report.Step) error {
+			if x.GlobalStep == step {
+				cancel()
+			}
+			return nil
+		}
+	}
+}
+
+func afterEpoch(epoch int) interruption {
+	return func(_ *Setup, r *recorder, cancel func()) {
+		r.onEpoch = func(x report.Epoch) error {
+			if x.Epoch == epoch {
+				cancel()
+			}
+			return nil
+		}
+	}
+}
+
+// inEvaluation cancels while the attempt's n-th evaluation reads its last image but one.
+func inEvaluation(n int32) interruption {
+	return func(s *Setup, _ *recorder, cancel func()) {
+		var times atomic.Int32
+		val := *s.Val.(*stripes)
+		val.read = func(i int) {
+			if i == valImages-2 && times.Add(1) == n {
+				cancel()
+			}
+		}
+		s.Val = &val
+	}
+}
+
+func TestResumedRunEndsAsTheUnbrokenOne(t *testing.T) {
+	type test struct {
+		name   string
+		breaks []interruption
+	}
+	var tests []test
+	for step := 1; step <= 12; step++ {
+		tests = append(tests, test{fmt.Sprintf("after step %02d", step), []interruption{afterStep(step)}})
+	}
+	tests = append(
+		tests,
+		test{"in the first evaluation", []interruption{inEvaluation(1)}},
+		test{"in the last evaluation", []interruption{inEvaluation(3)}},
+		test{"between two epochs", []interruption{afterEpoch(2)}},
+		test{"twice in an epoch", []interruption{afterStep(5), afterStep(6)}},
+		test{"twice, epochs apart", []interruption{afterStep(2), afterStep(11)}},
+		test{"before, in and after an evaluation", []interruption{afterStep(8), inEvaluation(1), afterEpoch(2), afterStep(9)}},
+	)
+	b := openCPU(t, 1)
+	s, r := smallRun(t, b, t.TempDir(), "data.workers=1")
+	want := unbroken(t, s, r)
+	if len(want.steps) != 12 || len(want.epochs) != 3 || want.end.Manifest.GlobalStep != 12 {
+		t.Fatalf("the unbroken run has %d steps and %d epochs and ends at %+v", len(want.steps), len(want.epochs), want.end.Manifest)
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			h := &history{dir: t.TempDir()}
+			for i, breaks := range c.breaks {
+				s, r := smallRun(t, b, h.dir, fmt.Sprint("data.workers=", 1+i%2))
+				interrupted(t, h, s, r, breaks)
+			}
+			s, r := smallRun(t, b, h.dir, "data.workers=2")
+			s.Resume = ResumeAuto
+			result, err := h.attempt(t.Context(), s, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			diff(t, h.outcome(t, result), want)
+		})
+	}
+}
+
+// interrupted makes an attempt, which goes on with the one before if there is one, and must stop.
+func interrupted(t *testing.T, h *history, s Setup, r *recorder, breaks interruption) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	breaks(&s, r, cancel)
+	s.Resume = ResumeAuto
+	before := len(h.steps)
+	if _, err := h.attempt(ctx, s, r); !errors.Is(err, ErrStopped) {
+		t.Fatalf("error %v, want ErrStopped", err)
+	}
+	if have := r.runs[0].StartStep; have != before {
+		t.Errorf("starts at step %d, want %d", have, before)
+	}
+	if before > 0 && (len(r.notes) != 1 || !strings.Contains(r.notes[0], "resuming "+h.dir)) {
+		t.Errorf("notes %q, want the checkpoint that is resumed", r.notes)
+	}
+}
+
+func TestLoaderWorkersAndThreadsDoNotChangeARun(t *testing.T) {
+	b := openCPU(t, 2)
+	var want outcome
+	for i, workers := range []int{1, 2, 5} {
+		s, r := smallRun(t, b, t.TempDir(), fmt.Sprint("data.workers=", workers))
+		have := unbroken(t, s, r)
+		if i == 0 {
+			want = have
+		}
+		diff(t, have, want)
+	}
+	h := &history{dir: t.TempDir()}
+	s, r := smallRun(t, b, h.dir)
+	interrupted(t, h, s, r, afterStep(6))
+	s, r = smallRun(t, b, h.dir)
+	s.Resume = ResumeAuto
+	result, err := h.attempt(t.Context(), s, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, h.outcome(t, result), want)
+}
+
+func TestFinishedRunResumedEndsAtOnceWithTheSameBest(t *testing.T) {
+	b, dir := openCPU(t, 1), t.TempDir()
+	s, r := smallRun(t, b, dir)
+	want, err := Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, again := smallRun(t, b, dir)
+	s.Resume = ResumeAuto
+	have, err := Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have != want {
+		t.Errorf("result %+v, want %+v", have, want)
+	}
+	if !slices.Equal(again.order, []string{"start", "finish"}) || again.runs[0].StartStep != 12 {
+		t.Errorf("events %v from step %d, want none from 12", again.order, again.runs[0].StartStep)
+	}
+	x, y := again.summaries[0], r.summaries[0]
+	if x.BestTop1 != y.BestTop1 || x.BestEpoch != y.BestEpoch || x.Checkpoint != y.Checkpoint {
+		t.Errorf("summary %+v, want %+v", x, y)
+	}
+	if newest, err := checkpoint.Newest(dir); err != nil || newest.Path != filepath.Join(dir, "epoch-0003") {
+		t.Errorf("the newest checkpoint is %s, want that of epoch 3: %v", newest.Path, err)
+	}
+}
