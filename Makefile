@@ -41,7 +41,7 @@ run: build ## Train SE-ResNet-20 on Fashion-MNIST, evaluate it and write a repor
 
 .PHONY: test
 test: lint ## Check and test everything, as CI does
-	@scripts/deps.sh build data
+	@scripts/deps.sh build onnx data
 	go test ./...
 	@$(MAKE) race
 

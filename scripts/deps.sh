@@ -3,6 +3,7 @@
 #
 #   build  g++, pip, and oneDNN in .deps/onednn
 #   lint   the Go checkers in .deps/bin, clang-format and shellcheck in .deps/lint
+#   onnx   onnxruntime and onnx's checker for Python in .deps/onnx, which the test of internal/onnx runs
 #   data   Fashion-MNIST in /usr/share/datasets/fashion-mnist
 #
 # g++, pip and Fashion-MNIST come from Debian packages; all else goes to .deps, pinned by version and
@@ -26,7 +27,7 @@ die() {
 packages() {
 	for group in "$@"; do
 		case $group in
-		build | lint)
+		build | lint | onnx)
 			command -v g++ >/dev/null || echo g++
 			python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
 			;;
@@ -84,9 +85,11 @@ place_lint() {
 	chmod 755 "$2"/*
 }
 
-[ $# -gt 0 ] || die "want groups: build, lint, data"
+place_onnx() { mv "$1"/* "$2/"; }
+
+[ $# -gt 0 ] || die "want groups: build, lint, onnx, data"
 for group in "$@"; do
-	case $group in build | lint | data) ;; *) die "no group '$group': want build, lint or data" ;; esac
+	case $group in build | lint | onnx | data) ;; *) die "no group '$group': want build, lint, onnx or data" ;; esac
 done
 command -v go >/dev/null || die "Go is not installed, or not in PATH; see go.mod for the version and https://go.dev/dl for Go"
 [ "$(uname -sm)" = "Linux x86_64" ] || die "senet is built on Linux on x86-64, this is $(uname -sm)"
@@ -104,6 +107,13 @@ for group in "$@"; do
 	lint)
 		unpack lint place_lint
 		for checker in "${checkers[@]}"; do GOBIN=$PWD/.deps/bin go install "$checker"; done
+		;;
+	onnx)
+		if python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
+			unpack onnx place_onnx
+		else
+			echo "deps: onnxruntime is pinned for Python 3.11 to 3.13; without it, the test against it is skipped"
+		fi
 		;;
 	esac
 done

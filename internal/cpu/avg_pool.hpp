@@ -39,7 +39,8 @@ void avg_pool_grad(const senet_avg_pool_grad_args& t) {
           Vec total = zero();
           for (int p = ps.first; p < ps.last; p++)
             for (int q = qs.first; q < qs.last; q++)
-              total = fma(broadcast(window_share(t, p, q)), io.get(t.in + ((int64_t(i) * t.p + p) * t.q + q) * t.c + ch), total);
+              total = fma(broadcast(window_share(t, p, q)),
+                          io.get(t.in + ((int64_t(i) * t.p + p) * t.q + q) * t.c + ch), total);
           io.put(dx + ch, total);
         });
       }

@@ -62,8 +62,8 @@ static void moments(const Rows& m, const float* y, const float* part, float* mea
 }
 
 // a, b (c) such that a y + b = gamma (y - mean) / sqrt(var + eps) + beta. Called by every thread of a team.
-static void affine(int c, const float* gamma, const float* beta, const float* mean, const float* var, float eps, float* a,
-                   float* b) {
+static void affine(int c, const float* gamma, const float* beta, const float* mean, const float* var, float eps,
+                   float* a, float* b) {
 #pragma omp for schedule(static)
   for (int ch = 0; ch < c; ch++) {
     a[ch] = float(gamma[ch] / std::sqrt(double(var[ch]) + eps));

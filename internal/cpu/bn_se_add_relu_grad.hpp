@@ -61,7 +61,8 @@ static void grad_sums(const Rows& m, const GradMaps& t, const TailScratch& s, bo
       io.put(cross + i, sy);
       if constexpr (kShortcut == kProjection) io.put(cross2 + i, sx);
     });
-    for (int k = 0; k < (kShortcut == kProjection ? 3 : 2); k++) fold(m, total + k * width, s.part + (int64_t(item) * 3 + k) * m.c);
+    for (int k = 0; k < (kShortcut == kProjection ? 3 : 2); k++)
+      fold(m, total + k * width, s.part + (int64_t(item) * 3 + k) * m.c);
   }
 }
 
@@ -106,8 +107,8 @@ static inline void maybe(float* to, int at, double v) {
 
 // p, q, t (c) and the gradients of gamma and beta for a batch norm without SE, from the sums of g and of kind `cross`.
 // Called by every thread of a team.
-static void bn_grad(const Rows& m, const float* part, int cross, const float* gamma, const float* mean, const float* var,
-                    float eps, float* dgamma, float* dbeta, float* p, float* q, float* tt) {
+static void bn_grad(const Rows& m, const float* part, int cross, const float* gamma, const float* mean,
+                    const float* var, float eps, float* dgamma, float* dbeta, float* p, float* q, float* tt) {
   const double count = double(m.n) * m.hw;
 #pragma omp for schedule(static)
   for (int from = 0; from < m.c; from += kChannelBlock) {
@@ -120,7 +121,8 @@ static void bn_grad(const Rows& m, const float* part, int cross, const float* ga
       for (int k = 0; k < to - from; k++) sy[k] += one[k];
     }
     for (int ch = from; ch < to; ch++) {
-      const double r = 1 / std::sqrt(double(var[ch]) + eps), db = sg[ch - from], dg = r * sy[ch - from], gr = gamma[ch] * r;
+      const double r = 1 / std::sqrt(double(var[ch]) + eps), db = sg[ch - from], dg = r * sy[ch - from],
+                   gr = gamma[ch] * r;
       maybe(dgamma, ch, dg);
       maybe(dbeta, ch, db);
       p[ch] = float(gr);

@@ -69,12 +69,13 @@ void early_squeeze(const senet_early_squeeze_args& t) {
 #pragma omp for schedule(static) collapse(2)
       for (int i = 0; i < t.n; i++)
         for (int b = 0; b < tiles; b++)
-          window_sums(t, t.x + int64_t(i) * t.h * t.w * t.c, b * kChannelBlock, std::min(kChannelBlock, t.c - b * kChannelBlock),
-                      sums + i * per_image);
+          window_sums(t, t.x + int64_t(i) * t.h * t.w * t.c, b * kChannelBlock,
+                      std::min(kChannelBlock, t.c - b * kChannelBlock), sums + i * per_image);
     }
     for (int g = 0; g < t.groups; g++)
-      product_nt(t.n, int(out_group), int(per_group), sums + g * per_group, per_image, t.weight + g * out_group * per_group,
-                 per_group, 1.f / (float(t.p) * float(t.q)), t.out + g * out_group, t.k);
+      product_nt(t.n, int(out_group), int(per_group), sums + g * per_group, per_image,
+                 t.weight + g * out_group * per_group, per_group, 1.f / (float(t.p) * float(t.q)),
+                 t.out + g * out_group, t.k);
     if (t.bias) {
 #pragma omp for schedule(static)
       for (int i = 0; i < t.n; i++)

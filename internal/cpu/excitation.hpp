@@ -2,8 +2,8 @@
 // share one read of the weights. Caller: kernels.go, bn_se_add_relu.hpp.
 
 // Called by every thread of a team. hidden (n, r) is after the ReLU; b1 (r) and b2 (c) may be null.
-static void excite(int n, int c, int r, const float* z, const float* w1, const float* b1, const float* w2, const float* b2,
-                   float* hidden, float* gate) {
+static void excite(int n, int c, int r, const float* z, const float* w1, const float* b1, const float* w2,
+                   const float* b2, float* hidden, float* gate) {
   product_nt(n, r, c, z, c, w1, c, 1, hidden, r);
 #pragma omp for schedule(static)
   for (int i = 0; i < n; i++) {

@@ -11,9 +11,13 @@ namespace plan {
 #include "rows.hpp"
 }
 
-#define DECLARE(name)                                                           \
-  namespace avx2 { void name(const senet_##name##_args& a); }                   \
-  namespace avx512 { void name(const senet_##name##_args& a); }
+#define DECLARE(name)                      \
+  namespace avx2 {                         \
+  void name(const senet_##name##_args& a); \
+  }                                        \
+  namespace avx512 {                       \
+  void name(const senet_##name##_args& a); \
+  }
 SENET_KERNELS(DECLARE)
 
 static thread_local int used = SENET_AVX2;  // of a backend: it makes all calls on one thread

@@ -10,9 +10,9 @@ extern "C" {
 #endif
 
 enum { SENET_AVX2 = 0, SENET_AVX512 = 1 };
-int senet_isa_best(void);        // the best this processor has, or -1 without AVX2 and FMA
-void senet_isa_use(int isa);     // which one the kernels below run
-void senet_threads(int threads); // of the calling OS thread's OpenMP pool, oneDNN's included
+int senet_isa_best(void);         // the best this processor has, or -1 without AVX2 and FMA
+void senet_isa_use(int isa);      // which one the kernels below run
+void senet_threads(int threads);  // of the calling OS thread's OpenMP pool, oneDNN's included
 
 // out (pixels, c) = image (pixels, c) * scale (c) + shift (c)
 typedef struct {
@@ -27,30 +27,30 @@ typedef struct {
 typedef struct {
   int n, hw, c, r, relu;
   float eps, shortcut_eps;
-  const float *y, *shortcut;                                     // (n, hw, c)
-  const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;    // (c)
-  const float *w1, *b1, *w2, *b2;                                // (r, c), (r), (c, r), (c)
-  float* out;                                                    // (n, hw, c)
-  float *mean, *var, *shortcut_mean, *shortcut_var;              // (c)
-  float *image_mean, *hidden, *gate;                             // (n, c), (n, r), (n, c)
-  void* scratch;                                                 // senet_tail_scratch bytes
+  const float *y, *shortcut;                                   // (n, hw, c)
+  const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;  // (c)
+  const float *w1, *b1, *w2, *b2;                              // (r, c), (r), (c, r), (c)
+  float* out;                                                  // (n, hw, c)
+  float *mean, *var, *shortcut_mean, *shortcut_var;            // (c)
+  float *image_mean, *hidden, *gate;                           // (n, c), (n, r), (n, c)
+  void* scratch;                                               // senet_tail_scratch bytes
 } senet_bn_se_add_relu_args;
 
 typedef struct {
   int n, hw, c, r, relu;
   float eps, shortcut_eps;
-  const float *dout, *dout2, *out, *y, *shortcut;                // (n, hw, c)
-  const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;    // (c)
-  const float *w1, *w2;                                          // (r, c), (c, r)
-  const float *mean, *var, *shortcut_mean, *shortcut_var;        // (c)
-  const float *image_mean, *hidden, *gate;                       // (n, c), (n, r), (n, c)
-  float *dy, *dshortcut;                                         // (n, hw, c)
-  float *dgamma, *dbeta, *dshortcut_gamma, *dshortcut_beta;      // (c)
-  float *dw1, *db1, *dw2, *db2;                                  // as the weights
+  const float *dout, *dout2, *out, *y, *shortcut;              // (n, hw, c)
+  const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;  // (c)
+  const float *w1, *w2;                                        // (r, c), (c, r)
+  const float *mean, *var, *shortcut_mean, *shortcut_var;      // (c)
+  const float *image_mean, *hidden, *gate;                     // (n, c), (n, r), (n, c)
+  float *dy, *dshortcut;                                       // (n, hw, c)
+  float *dgamma, *dbeta, *dshortcut_gamma, *dshortcut_beta;    // (c)
+  float *dw1, *db1, *dw2, *db2;                                // as the weights
   void* scratch;
 } senet_bn_se_add_relu_grad_args;
 
-int64_t senet_tail_scratch(int n, int hw, int c, int r);           // bytes, for the forward and the gradient
+int64_t senet_tail_scratch(int n, int hw, int c, int r);  // bytes, for the forward and the gradient
 
 int64_t senet_sums_scratch(int n, int hw, int c);  // bytes, for sums over the pixels of each image
 
@@ -60,15 +60,15 @@ typedef struct {
   float* out;
   int64_t count;
 } senet_elementwise_args;
-typedef senet_elementwise_args senet_relu_args;          // out = max(a, 0)
-typedef senet_elementwise_args senet_relu_grad_args;     // out = a where b > 0
-typedef senet_elementwise_args senet_sigmoid_args;       // out = 1 / (1 + exp(-a))
-typedef senet_elementwise_args senet_sigmoid_grad_args;  // out = a b (1 - b)
+typedef senet_elementwise_args senet_relu_args;               // out = max(a, 0)
+typedef senet_elementwise_args senet_relu_grad_args;          // out = a where b > 0
+typedef senet_elementwise_args senet_sigmoid_args;            // out = 1 / (1 + exp(-a))
+typedef senet_elementwise_args senet_sigmoid_grad_args;       // out = a b (1 - b)
 typedef senet_elementwise_args senet_hard_sigmoid_args;       // out = min(max(a + 3, 0), 6) / 6
 typedef senet_elementwise_args senet_hard_sigmoid_grad_args;  // out = a / 6 where 0 < b < 1
-typedef senet_elementwise_args senet_tanh_args;          // out = tanh(a)
-typedef senet_elementwise_args senet_tanh_grad_args;     // out = a (1 - b b)
-typedef senet_elementwise_args senet_add_args;           // out = a + b
+typedef senet_elementwise_args senet_tanh_args;               // out = tanh(a)
+typedef senet_elementwise_args senet_tanh_grad_args;          // out = a (1 - b b)
+typedef senet_elementwise_args senet_add_args;                // out = a + b
 
 // out (n, hw, c) = x / (1 - rate) where graph.DropoutAttr.Dropped says no, else 0; the element's number is its logical one.
 typedef struct {
@@ -226,6 +226,7 @@ typedef struct {
 int64_t senet_norm_blocks(int64_t count);
 
 // Every kernel, for isa.cpp and the two builds.
+// clang-format off
 #define SENET_KERNELS(K)                                                                                 \
   K(normalize) K(bn_se_add_relu) K(bn_se_add_relu_grad) K(relu) K(relu_grad) K(sigmoid) K(sigmoid_grad)  \
   K(hard_sigmoid) K(hard_sigmoid_grad) K(tanh) K(tanh_grad) K(dropout) K(add) K(concat) K(concat_grad)   \
@@ -233,6 +234,7 @@ int64_t senet_norm_blocks(int64_t count);
   K(avg_pool_grad) K(max_pool) K(max_pool_grad) K(scale) K(scale_grad) K(gate_add_relu)                  \
   K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
   K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(global_norm)
+// clang-format on
 
 #define SENET_DECLARE(name) void senet_##name(const senet_##name##_args* a);
 SENET_KERNELS(SENET_DECLARE)

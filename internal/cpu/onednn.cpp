@@ -19,8 +19,8 @@ struct senet_layout {
 
 struct senet_primitive {
   dnnl::primitive primitive;
-  std::vector<memory> memories;        // the arguments in the order of bind, then the workspace
-  std::vector<dnnl_exec_arg_t> args;   // one for each memory
+  std::vector<memory> memories;       // the arguments in the order of bind, then the workspace
+  std::vector<dnnl_exec_arg_t> args;  // one for each memory
   size_t scratch_bytes;
   std::string name;
 };
@@ -84,7 +84,8 @@ dnnl::convolution_forward::primitive_desc forward_desc(senet_engine* e, const se
                                                        bool with_bias, const dnnl::post_ops& epilogue) {
   dnnl::primitive_attr attr = user_scratch();
   attr.set_post_ops(epilogue);
-  return {e->engine,          kind,
+  return {e->engine,
+          kind,
           dnnl::algorithm::convolution_direct,
           activation(s.n, s.c, s.h, s.w),
           any_weight(s),
@@ -120,9 +121,8 @@ const char* senet_engine_new(senet_engine** out) {
 void senet_engine_free(senet_engine* e) { delete e; }
 
 const char* senet_layout_plain(const senet_conv_shape* s, senet_layout** out) {
-  return guard([&] {
-    *out = new senet_layout{memory::desc(weight_dims(*s), f32, s->groups == 1 ? tag::oihw : tag::goihw)};
-  });
+  return guard(
+      [&] { *out = new senet_layout{memory::desc(weight_dims(*s), f32, s->groups == 1 ? tag::oihw : tag::goihw)}; });
 }
 
 size_t senet_layout_bytes(const senet_layout* l) { return l->desc.get_size(); }
@@ -225,8 +225,9 @@ const char* senet_primitive_bind(senet_primitive* p, void** args, void* scratch)
 // The C call: dnnl.hpp's execute copies the arguments into a new vector each time.
 const char* senet_primitive_run(senet_engine* e, senet_primitive* p) {
   const dnnl_stream_t stream = e->stream.get();
-  const bool ok = dnnl_primitive_execute(p->primitive.get(), stream, int(p->args.size()), p->args.data()) == dnnl_success &&
-                  dnnl_stream_wait(stream) == dnnl_success;
+  const bool ok =
+      dnnl_primitive_execute(p->primitive.get(), stream, int(p->args.size()), p->args.data()) == dnnl_success &&
+      dnnl_stream_wait(stream) == dnnl_success;
   return ok ? nullptr : "the primitive failed";
 }
 

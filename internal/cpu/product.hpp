@@ -2,8 +2,8 @@
 // several images. Row-major; called by every thread of a team, with a barrier at the end. 2 m k j flops.
 
 // out (m, k) = A (m, j) B (k, j)' * scale; ld... are row strides in floats.
-static void product_nt(int m, int k, int j, const float* A, int64_t lda, const float* B, int64_t ldb, float scale, float* out,
-                       int64_t ldo) {
+static void product_nt(int m, int k, int j, const float* A, int64_t lda, const float* B, int64_t ldb, float scale,
+                       float* out, int64_t ldo) {
   constexpr int kTile = 4;
 #pragma omp for schedule(static)
   for (int kt = 0; kt < k; kt += kTile) {

@@ -34,7 +34,8 @@ static inline void fold(const Rows& m, const float* row, float* sums) {
 }
 
 // Adds up the chunks of image i: part (items, kinds, c) to sums of channels [from, to).
-static inline void add_chunks(const Rows& m, const float* part, int kinds, int kind, int i, int from, int to, double* sums) {
+static inline void add_chunks(const Rows& m, const float* part, int kinds, int kind, int i, int from, int to,
+                              double* sums) {
   for (int k = from; k < to; k++) sums[k - from] = 0;
   for (int j = 0; j < m.chunks; j++) {
     const float* p = part + ((int64_t(i) * m.chunks + j) * kinds + kind) * m.c;

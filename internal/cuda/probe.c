@@ -29,8 +29,9 @@ void senet_probe_cuda(senet_cuda_probe* p) {
   memset(p, 0, sizeof *p);
   void* lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (!lib) return;
-  static const char* const needed[] = {"cuInit",           "cuDriverGetVersion",   "cuDeviceGetCount",    "cuDeviceGet",
-                                       "cuDeviceGetName", "cuDeviceGetAttribute", "cuDeviceTotalMem_v2", "cuGetErrorString"};
+  static const char* const needed[] = {
+      "cuInit",          "cuDriverGetVersion",   "cuDeviceGetCount",    "cuDeviceGet",
+      "cuDeviceGetName", "cuDeviceGetAttribute", "cuDeviceTotalMem_v2", "cuGetErrorString"};
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
     if (!dlsym(lib, needed[i])) return;
   p->opened = 1;

@@ -21,8 +21,8 @@ import (
 	"senet/internal/model"
 )
 
-// python is the interpreter of the environment that `make test` installs from scripts/onnx/requirements.txt.
-const python = "../../.deps/onnx-venv/bin/python"
+// modules is where `make test` puts onnxruntime and onnx for Python.
+const modules = "../../.deps/onnx"
 
 const batch, size, classes = 3, 64, 10
 
@@ -94,7 +94,7 @@ func logits(t *testing.T, net *model.Network, ts map[string]*tensor.Dense, chann
 // TestONNXRuntime: onnx's checker accepts each model, and onnxruntime's logits agree with the CPU backend's at another
 // batch size than the network was built for.
 func TestONNXRuntime(t *testing.T) {
-	if _, err := os.Stat(python); err != nil {
+	if _, err := os.Stat(modules); err != nil {
 		t.Skip("no onnxruntime here; make test installs it: ", err)
 	}
 	se := model.SE{Reduction: 16}
@@ -154,7 +154,8 @@ func run(t *testing.T, text []byte, input []float32, channels int) [][]float64 {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(python, "../../scripts/onnx/run.py", path, data, fmt.Sprint(batch), fmt.Sprint(channels), fmt.Sprint(size), fmt.Sprint(size))
+	cmd := exec.Command("python3", "../../scripts/onnx_run.py", path, data, fmt.Sprint(batch), fmt.Sprint(channels), fmt.Sprint(size), fmt.Sprint(size))
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+modules)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -114,13 +114,12 @@ func families() []family {
 
 // check runs program, which is c's own or its form through the arena, on b and compares
 // every output of every phase with the oracle's, and that nothing else was written.
-func (c *testCase) check(b backend.Backend, program *graph.Program, tolerance float64) []error {
+func (c *testCase) check(b backend.Backend, program *graph.Program, tolerance float64) (errs []error) {
 	exe, oracle, err := c.start(b, program)
 	if err != nil {
 		return []error{err}
 	}
-	defer exe.Close()
-	var errs []error
+	defer func() { errs = append(errs, closing(exe)...) }()
 	written := map[*graph.Value]bool{}
 	for ph := range c.p.Phases {
 		if err := exe.Run(graph.Phase(ph)); err != nil {
@@ -165,6 +164,14 @@ func (c *testCase) start(b backend.Backend, program *graph.Program) (backend.Exe
 		}
 	}
 	return exe, oracle.(*ref.Executable), nil
+}
+
+// closing closes exe; an error is one of the case's.
+func closing(exe backend.Executable) []error {
+	if err := exe.Close(); err != nil {
+		return []error{fmt.Errorf("close: %w", err)}
+	}
+	return nil
 }
 
 func (c *testCase) compare(v *graph.Value, exe backend.Executable, oracle *ref.Executable, tolerance float64) error {

@@ -17,7 +17,7 @@ const (
 // checkGradients compares what the gradient nodes say with central finite differences of the
 // forward nodes: for each input one random direction through all its elements, and two elements
 // alone. It does nothing for a case without gradients, or a backend that does not compute in float64.
-func (c *testCase) checkGradients(b backend.Backend) []error {
+func (c *testCase) checkGradients(b backend.Backend) (errs []error) {
 	if len(c.losses) == 0 {
 		return nil
 	}
@@ -25,7 +25,7 @@ func (c *testCase) checkGradients(b backend.Backend) []error {
 	if err != nil {
 		return []error{err}
 	}
-	defer exe.Close()
+	defer func() { errs = append(errs, closing(exe)...) }()
 	e, ok := exe.(exact)
 	if !ok {
 		return nil
@@ -35,7 +35,6 @@ func (c *testCase) checkGradients(b backend.Backend) []error {
 			return []error{err}
 		}
 	}
-	var errs []error
 	for _, d := range c.gradients {
 		for _, direction := range c.directions(len(e.Float64(d.in))) {
 			want, err := c.slope(exe, e, d.in, direction)

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -58,13 +59,12 @@ func trainingPrograms(t *testing.T, net *network, b backend.Backend, tolerance f
 }
 
 // train runs as many steps as there are learning rates.
-func (net *network) train(b backend.Backend, p *graph.Program) ([]snapshot, error) {
+func (net *network) train(b backend.Backend, p *graph.Program) (all []snapshot, err error) {
 	exe, err := net.start(b, p)
 	if err != nil {
 		return nil, err
 	}
-	defer exe.Close()
-	var all []snapshot
+	defer func() { err = errors.Join(err, exe.Close()) }()
 	for step, rate := range learningRates {
 		if err := net.write(exe, step); err != nil {
 			return nil, err
@@ -160,12 +160,12 @@ func float32s(from []float64) []float32 {
 	return to
 }
 
-func (net *network) evaluate(b backend.Backend, p *graph.Program, trained map[*graph.Value]*tensor.Dense) ([]snapshot, error) {
+func (net *network) evaluate(b backend.Backend, p *graph.Program, trained map[*graph.Value]*tensor.Dense) (_ []snapshot, err error) {
 	exe, err := b.Compile(p)
 	if err != nil {
 		return nil, err
 	}
-	defer exe.Close()
+	defer func() { err = errors.Join(err, exe.Close()) }()
 	for _, v := range slices.Concat(net.g.Params(), net.g.States()) {
 		if err := exe.Write(v, trained[v]); err != nil {
 			return nil, err
@@ -210,7 +210,7 @@ func repeatable(t *testing.T, net *network, b backend.Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer exe.Close()
+	defer func() { report(t, "", closing(exe)) }()
 	if err := net.write(exe, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func roundTrip(t *testing.T, net *network, b backend.Backend) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer exe.Close()
+		defer func() { report(t, "", closing(exe)) }()
 		c := newCase("round trip")
 		want := map[*graph.Value][]float32{}
 		for _, v := range p.Persistent() {
@@ -279,7 +279,7 @@ func refused(t *testing.T, net *network, b backend.Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer exe.Close()
+	defer func() { report(t, "", closing(exe)) }()
 	w := p.Find("conv.weight") // (8, 3, 3, 3)
 	foreign := &graph.Value{ID: len(p.Values), Name: "foreign", Shape: graph.Shape{2}, Role: graph.Param}
 	namesake := &graph.Value{ID: w.ID, Name: w.Name, Shape: w.Shape, Role: graph.Param} // of another program
