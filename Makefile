@@ -12,7 +12,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 
 RUN := runs/$(NAME)
 NATIVE = $(shell find internal -name '*.[ch]' -o -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh')
-SHELLS = .ci/run $(shell find scripts -name '*.sh')
+SHELLS = .ci/run $(shell find bench scripts -name '*.sh')
 
 .PHONY: help
 help: ## List the targets

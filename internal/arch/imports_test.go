@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/checkpoint":          {},
 	"internal/report":              {},
 	"internal/kernels":             {},
+	"internal/bench":               {"internal/backend", "internal/graph", "internal/model"},
 	"internal/onnx":                {"internal/graph"},
 	"internal/weights":             {"internal/graph", "internal/model"},
 	"internal/backend":             {"internal/graph"},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 		"internal/backend", "internal/checkpoint", "internal/config", "internal/data", "internal/graph", "internal/model", "internal/report",
 	},
 	"internal/cli": {
-		"internal/backend", "internal/checkpoint", "internal/config", "internal/cpu", "internal/cuda", "internal/data", "internal/graph",
+		"internal/backend", "internal/bench", "internal/checkpoint", "internal/config", "internal/cpu", "internal/cuda", "internal/data", "internal/graph",
 		"internal/model", "internal/onnx", "internal/ref", "internal/report", "internal/train", "internal/weights",
 	},
 	"cmd/senet": {"internal/cli"},

@@ -132,7 +132,7 @@ func TestExamples(t *testing.T) {
 // TestHelpTellsEveryJSONKey: the help of a command with --json names all keys of its object.
 func TestHelpTellsEveryJSONKey(t *testing.T) {
 	objects := map[string]reflect.Type{
-		"eval": reflect.TypeFor[evalReport](), "predict": reflect.TypeFor[predictReport](),
+		"bench": reflect.TypeFor[benchReport](), "eval": reflect.TypeFor[evalReport](), "predict": reflect.TypeFor[predictReport](),
 		"import": reflect.TypeFor[importReport](), "summary": reflect.TypeFor[summaryReport](),
 		"doctor": reflect.TypeFor[doctorReport](), "version": reflect.TypeFor[versionInfo](),
 	}

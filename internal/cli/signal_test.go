@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,9 +127,13 @@ const (
 // child plays senet: "stuck" trains on a device that hangs, "ended" has run a command to its end.
 func child(mode, config string) int {
 	if mode == "stuck" {
-		return (&deps{Streams: System(), now: time.Now, open: func(device string, threads int) (backend.Backend, string, error) {
+		streams := Streams{Out: io.Discard, Err: os.Stderr} // stdout says when the device hangs: before that, one signal is enough
+		return (&deps{Streams: streams, now: time.Now, open: func(device string, threads int) (backend.Backend, string, error) {
 			b, note, err := openDevice(device, threads)
-			return hooked{b, func() { time.Sleep(time.Minute) }}, note, err
+			return hooked{b, func() {
+				fmt.Println("stuck")
+				time.Sleep(time.Minute)
+			}}, note, err
 		}}).main([]string{"train", "--config", config, "--set", "output.dir=" + filepath.Dir(config)})
 	}
 	if code := Main([]string{"version"}, System()); code != 0 {

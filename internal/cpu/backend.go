@@ -30,7 +30,6 @@ import (
 type Options struct {
 	Threads int  // 0: as many as GOMAXPROCS, which follows the container's limit
 	AVX2    bool // do not use AVX-512 in our own loops even where it is there; oneDNN chooses by itself
-	Profile bool // measure each node: executables are then a Profiler
 }
 
 // Backend is the processor with its oneDNN engine.
@@ -38,13 +37,12 @@ type Backend struct {
 	thread  *thread
 	threads int
 	isa     C.int
-	profile bool
 	engine  *C.senet_engine
 }
 
 // New opens the CPU backend. It fails on processors without AVX2 and FMA.
 func New(o Options) (*Backend, error) {
-	b := &Backend{threads: o.Threads, isa: C.senet_isa_best(), profile: o.Profile}
+	b := &Backend{threads: o.Threads, isa: C.senet_isa_best()}
 	if b.threads < 1 {
 		b.threads = runtime.GOMAXPROCS(0)
 	}

@@ -59,7 +59,7 @@ type executable struct {
 	memory  graph.Memory
 	block   []byte // persistent values, arena, own and shared workspace
 	address []unsafe.Pointer
-	times   []NodeTime // with Options.Profile
+	times   []backend.NodeTime // nil without a profile
 	freed   bool
 }
 

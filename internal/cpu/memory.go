@@ -79,9 +79,6 @@ func (e *executable) bind(at, shared int64) {
 			at += roundUp(o.own)
 		}
 	}
-	if e.b.profile {
-		e.startProfile()
-	}
 }
 
 func (e *executable) pointer(at int64) unsafe.Pointer {
