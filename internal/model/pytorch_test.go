@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"errors"
+	"iter"
 	"math"
 	"path/filepath"
 	"slices"
@@ -59,9 +60,9 @@ func TestPyTorch(t *testing.T) {
 	}
 }
 
-// TestTimm compares the logits of whole networks with those of timm's.
-func TestTimm(t *testing.T) {
-	path := filepath.Join("testdata", "pytorch", "timm.safetensors")
+// TestLogits compares the logits of whole networks with those of timm's, and of BN-Inception in PyTorch.
+func TestLogits(t *testing.T) {
+	path := filepath.Join("testdata", "pytorch", "zoo.safetensors")
 	logits, _, err := checkpoint.LoadModel(path)
 	if err != nil {
 		t.Fatal(err)
@@ -70,17 +71,22 @@ func TestTimm(t *testing.T) {
 	for _, name := range []string{
 		"resnet18", "seresnet34", "resnet50", "seresnet50", "seresnext50_32x4d",
 		"legacy_seresnet18", "legacy_seresnet50", "legacy_seresnext50_32x4d", "legacy_senet154",
+		"bninception", "se_bninception",
 	} {
 		t.Run(name, func(t *testing.T) {
-			net, err := model.Build(name, options(2, 48, 40, 3))
+			pixels := logits["pixels"]
+			if strings.HasSuffix(name, "bninception") {
+				pixels = logits["bninception pixels"]
+			}
+			if pixels == nil || logits[name] == nil {
+				t.Fatalf("%s has no pixels, or no %q", path, name)
+			}
+			net, err := model.Build(name, options(2, pixels.Shape()[1], pixels.Shape()[2], 3))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if logits[name] == nil {
-				t.Fatalf("%s has no %q", path, name)
-			}
 			c := &comparison{backend: b, net: net, tolerance: 1e-4, want: map[string]*tensor.Dense{
-				"pixels": logits["pixels"], "eval/logits": logits[name],
+				"pixels": pixels, "eval/logits": logits[name],
 				"labels": tensor.New(tensor.WithShape(2), tensor.Of(tensor.Float32)), // of no effect on logits
 			}}
 			c.inference(t, false)
@@ -300,20 +306,34 @@ func draw(v *graph.Value) []float32 {
 	} else if strings.HasSuffix(v.Name, "weight") || strings.HasSuffix(v.Name, "running_var") {
 		low, high = 0.5, 1.5
 	}
-	seed := uint64(14695981039346656037) // FNV-1a of the name
-	for _, b := range []byte(v.Name) {
-		seed = (seed ^ uint64(b)) * 1099511628211
-	}
 	xs := make([]float32, v.Shape.Elems())
-	for i := range xs { // splitmix64
-		seed += 0x9E3779B97F4A7C15
-		z := (seed ^ seed>>30) * 0xBF58476D1CE4E5B9
-		z = (z ^ z>>27) * 0x94D049BB133111EB
-		z ^= z >> 31
-		scaled := (high - low) * (float64(z>>40) / (1 << 24))
+	for i, u := range uniform(v.Name) {
+		if i == len(xs) {
+			break
+		}
+		scaled := (high - low) * u
 		xs[i] = float32(low + scaled)
 	}
 	return xs
+}
+
+// uniform yields the numbers of uniform in make_fixtures.py, without end.
+func uniform(name string) iter.Seq2[int, float64] {
+	seed := uint64(14695981039346656037) // FNV-1a of the name
+	for _, b := range []byte(name) {
+		seed = (seed ^ uint64(b)) * 1099511628211
+	}
+	return func(yield func(int, float64) bool) {
+		for i := 0; ; i++ { // splitmix64
+			seed += 0x9E3779B97F4A7C15
+			z := (seed ^ seed>>30) * 0xBF58476D1CE4E5B9
+			z = (z ^ z>>27) * 0x94D049BB133111EB
+			z ^= z >> 31
+			if !yield(i, float64(z>>40)/(1<<24)) {
+				return
+			}
+		}
+	}
 }
 
 func run(t *testing.T, exe backend.Executable, phases ...graph.Phase) {
