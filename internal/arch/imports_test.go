@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/cuda":                {"internal/backend", "internal/graph", "internal/kernels"},
 	"internal/train": {
 		"internal/backend", "internal/checkpoint", "internal/config", "internal/data", "internal/graph", "internal/model", "internal/report",
+		"internal/weights",
 	},
 	"internal/cli": {
 		"internal/backend", "internal/bench", "internal/checkpoint", "internal/config", "internal/cpu", "internal/cuda", "internal/data", "internal/graph",

@@ -137,7 +137,7 @@ func TestBadDataAndCheckpoints(t *testing.T) {
 		{"resume of a missing checkpoint", f.train(at("a"), "--resume", at("none")), []string{"bad checkpoint: ", at("none"), "no such file"}},
 		{"resume of another network", f.train(at("a"), "--resume", f.best(), "--set", "model.name=resnet20_cifar"), []string{"it holds seresnet20_cifar, the config says model.name: resnet20_cifar"}},
 		{"another network", []string{"eval", "--checkpoint", f.best(), "--set", "model.name=resnet20_cifar"}, []string{"bad checkpoint: " + f.best() + " holds seresnet20_cifar, the config says model.name: resnet20_cifar"}},
-		{"a bare file of another network", []string{"eval", "--checkpoint", bare, "--config", f.config, "--set", "model.name=resnet20_cifar"}, []string{"load " + bare + " into resnet20_cifar: ", "\n  tensor \"layer3.2.se.fc2.weight\" (64, 8, 1, 1) is not part of the model\n"}},
+		{"a bare file of another network", []string{"eval", "--checkpoint", bare, "--config", f.config, "--set", "model.name=resnet20_cifar"}, []string{"load " + bare + " into resnet20_cifar: ", "\n  tensor \"layer3.2.se.fc2.weight\" (64, 8, 1, 1) is not part of the network\n"}},
 		{"weights that overflow", []string{"eval", "--checkpoint", huge}, []string{"bad checkpoint: " + huge + ": the loss is "}},
 		{"weights that overflow in predict", []string{"predict", "--checkpoint", huge, "--json", at("a.png")}, []string{"bad checkpoint: " + huge + ": logit ", "of " + at("a.png") + " is "}},
 	} {

@@ -3,13 +3,12 @@ package train
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"gorgonia.org/tensor"
 
 	"senet/internal/backend"
 	"senet/internal/graph"
+	"senet/internal/weights"
 )
 
 // Compiled is a network compiled on a backend: a program with its memory.
@@ -76,23 +75,7 @@ func (c *Compiled) Get(vs []*graph.Value) (Tensors, error) {
 // Set writes each of vs from ts. Missing, extra and wrongly shaped tensors are all listed in
 // the error, and then nothing is written.
 func (c *Compiled) Set(vs []*graph.Value, ts Tensors) error {
-	var problems []error
-	known := map[string]bool{}
-	for _, v := range vs {
-		known[v.Name] = true
-		t, ok := ts[v.Name]
-		if !ok {
-			problems = append(problems, fmt.Errorf("tensor %q is missing, want %s", v.Name, v.Shape))
-		} else if err := backend.CheckHost(v, t); err != nil {
-			problems = append(problems, err)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(ts)) {
-		if !known[name] {
-			problems = append(problems, fmt.Errorf("tensor %q %s is not part of the model", name, graph.Shape(ts[name].Shape())))
-		}
-	}
-	if len(problems) > 0 {
+	if problems := weights.Differences(ts, vs); len(problems) > 0 {
 		return errors.Join(problems...)
 	}
 	for _, v := range vs {

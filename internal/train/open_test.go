@@ -174,7 +174,7 @@ func TestCheckpointOfAnotherRunIsRefused(t *testing.T) {
 		{"batch size with as many steps", late, "train.batch_size=7", 34, []string{"train.batch_size 8", "says 7"}},
 		{"batch size, first epoch", early, "train.batch_size=16", 34, []string{"train.batch_size 8", "says 16"}},
 		{"data set", late, "train.seed=7", 40, []string{"5 steps an epoch", "number of training images"}},
-		{"classes", late, "model.classes=4", 34, []string{`"fc.weight": want shape (4, 64), have (3, 64)`, `"fc.bias"`, `"fc.weight.momentum"`, `"fc.bias.momentum"`}},
+		{"classes", late, "model.classes=4", 34, []string{`"fc.weight": want (4, 64), file has (3, 64)`, `"fc.bias"`, `"fc.weight.momentum"`, `"fc.bias.momentum"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, r := smallRun(t, b, t.TempDir(), c.set)
@@ -227,8 +227,8 @@ func TestTensorsThatDoNotFitAreAllListed(t *testing.T) {
 	for _, suffix := range []string{"", ".momentum"} {
 		for _, want := range []string{
 			fmt.Sprintf(`tensor "bn1.weight%s" is missing, want (16)`, suffix),
-			fmt.Sprintf(`"fc.bias%s": want shape (3), have (5)`, suffix),
-			fmt.Sprintf(`tensor "stray%s" (2) is not part of the model`, suffix),
+			fmt.Sprintf(`"fc.bias%s": want (3), file has (5)`, suffix),
+			fmt.Sprintf(`tensor "stray%s" (2) is not part of the network`, suffix),
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v, want it to say %s", err, want)

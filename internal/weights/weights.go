@@ -123,10 +123,16 @@ func (f *Imported) problems(name string) ([]error, error) {
 // Check verifies that ts are the parameters and running statistics of net. Tensors that are missing, left over or of another
 // shape are all listed in the error, which wraps ErrUnfitting.
 func Check(ts map[string]*tensor.Dense, net *model.Network) error {
-	if problems := differences(ts, append(net.Graph.Params(), net.Graph.States()...), graph.Shape.Equal); len(problems) > 0 {
+	if problems := Differences(ts, append(net.Graph.Params(), net.Graph.States()...)); len(problems) > 0 {
 		return unfitting(net.Name, problems)
 	}
 	return nil
+}
+
+// Differences lists what keeps ts from being the tensors of values, by name: those missing, left over, or of another shape or
+// type than float32.
+func Differences(ts map[string]*tensor.Dense, values []*graph.Value) []error {
+	return differences(ts, values, graph.Shape.Equal)
 }
 
 func differences(ts map[string]*tensor.Dense, values []*graph.Value, equal func(have, want graph.Shape) bool) []error {
@@ -138,6 +144,8 @@ func differences(ts map[string]*tensor.Dense, values []*graph.Value, equal func(
 		switch {
 		case t == nil:
 			problems = append(problems, fmt.Errorf("tensor %q is missing, want %s", v.Name, v.Shape))
+		case t.Dtype() != tensor.Float32:
+			problems = append(problems, fmt.Errorf("tensor %q: want float32, file has %s", v.Name, t.Dtype()))
 		case !equal(graph.Shape(t.Shape()), v.Shape):
 			problems = append(problems, fmt.Errorf("tensor %q: want %s, file has %s", v.Name, v.Shape, graph.Shape(t.Shape())))
 		}
