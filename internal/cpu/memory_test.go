@@ -48,6 +48,30 @@ func TestPredictedMemory(t *testing.T) {
 	}
 }
 
+// TestFoldedWeightsLieAsTheConvolutionLikesThem, also those that the early squeeze reads: a copy in plain order serves that. Kept
+// in plain order they would be copied in every step, which at batch 1 costs SE-ResNet-50 a tenth of its time.
+func TestFoldedWeightsLieAsTheConvolutionLikesThem(t *testing.T) {
+	b := open(t, Options{Threads: 1})
+	_, p := network(t, "seresnet50", 1, 64, 3, false)
+	compiled, err := b.Compile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer compiled.Close()
+	e, squeezed := compiled.(*executable), 0
+	for _, n := range p.Phases[graph.Step] {
+		if n.Op == graph.EarlySqueeze {
+			squeezed++
+		}
+		if n.Op == graph.Conv && (e.plain[n.In[1]] || e.weights[n.In[1]] == nil) {
+			t.Errorf("%s: the weight lies in plain order", n.Name)
+		}
+	}
+	if squeezed != 16 {
+		t.Errorf("%d early squeezes, want 16", squeezed)
+	}
+}
+
 // resident is the process's resident memory in bytes.
 func resident(t *testing.T) int64 {
 	t.Helper()

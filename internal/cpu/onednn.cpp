@@ -141,16 +141,14 @@ const char* senet_layout_copy(senet_engine* e, const senet_layout* from, const f
 const char* senet_conv_new(senet_engine* e, const senet_conv_shape* s, int epilogue, senet_layout** weight,
                            senet_primitive** out) {
   return guard([&] {
-    const memory::desc y = activation(s->n, s->k, s->p, s->q), gate = activation(s->n, s->k, 1, 1);
+    const memory::desc y = activation(s->n, s->k, s->p, s->q);
     std::vector<Argument> more;
     dnnl::post_ops ops;
-    auto binary = [&](dnnl::algorithm a, const memory::desc& d) {
-      more.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len()) | DNNL_ARG_SRC_1, d});
-      ops.append_binary(a, d);
-    };
     if (epilogue & SENET_CONV_BIAS) more.push_back({DNNL_ARG_BIAS, vector(s->k)});
-    if (epilogue & SENET_CONV_GATE) binary(dnnl::algorithm::binary_mul, gate);
-    if (epilogue & SENET_CONV_RESIDUAL) binary(dnnl::algorithm::binary_add, y);
+    if (epilogue & SENET_CONV_RESIDUAL) {
+      more.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, y});
+      ops.append_binary(dnnl::algorithm::binary_add, y);
+    }
     if (epilogue & SENET_CONV_RELU) ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
     auto pd = forward_desc(e, *s, dnnl::prop_kind::forward_inference, epilogue & SENET_CONV_BIAS, ops);
     std::vector<Argument> arguments = {

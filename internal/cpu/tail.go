@@ -118,15 +118,12 @@ func batchNormGrad(_ *compiler, node *graph.Node) (*op, error) {
 	}), nil
 }
 
-func earlySqueeze(c *compiler, node *graph.Node) (*op, error) {
+func earlySqueeze(_ *compiler, node *graph.Node) (*op, error) {
 	x, w, bias, out := node.In[0], node.In[1], node.In[2], node.Out[0]
 	attr := node.Attr.(graph.ConvAttr)
 	p := (x.Shape[2]+2*attr.Pad-w.Shape[2])/attr.Stride + 1
 	q := (x.Shape[3]+2*attr.Pad-w.Shape[3])/attr.Stride + 1
 	s := convShape(x.Shape, w.Shape, graph.Shape{x.Shape[0], w.Shape[0], p, q}, attr)
-	if c.weights[w] == nil {
-		c.plain[w] = true
-	}
 	scratch := int64(C.senet_early_squeeze_scratch(s.n, s.h*s.w, s.c, s.r*s.s))
 	return kernel(scratch, func(m *binding) func() {
 		weight := m.e.folded[w]
