@@ -54,6 +54,16 @@ type Executable interface {
 	Close() error
 }
 
+// Initialize draws every parameter and state of p from seed.
+func Initialize(exe Executable, p *graph.Program, seed uint64) error {
+	for _, v := range p.Persistent() {
+		if err := exe.Write(v, tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(v.Fill(seed)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CheckHost verifies that t can be written to v.
 func CheckHost(v *graph.Value, t *tensor.Dense) error {
 	if v.Role == graph.Activation {

@@ -148,11 +148,6 @@ func fill(exe backend.Executable, p *graph.Program) error {
 	write := func(v *graph.Value, backing any) error {
 		return exe.Write(v, tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(backing)))
 	}
-	for _, v := range p.Persistent() {
-		if err := write(v, v.Fill(1)); err != nil {
-			return err
-		}
-	}
 	pixels, labels := make([]uint8, p.Image.Shape.Elems()), make([]int32, p.Labels.Shape.Elems())
 	for i := range pixels {
 		pixels[i] = uint8(r.IntN(256))
@@ -160,7 +155,7 @@ func fill(exe backend.Executable, p *graph.Program) error {
 	for i := range labels {
 		labels[i] = int32(r.IntN(p.Logits.Shape[1]))
 	}
-	err := errors.Join(write(p.Image, pixels), write(p.Labels, labels))
+	err := errors.Join(backend.Initialize(exe, p, 1), write(p.Image, pixels), write(p.Labels, labels))
 	if p.LearningRate != nil {
 		err = errors.Join(err, write(p.LearningRate, []float32{1e-3}))
 	}

@@ -100,11 +100,7 @@ func (d *deps) openEvaluator(t trained, batch int) (*evaluator, error) {
 		err = fmt.Errorf("%w: load %s into %s: %w", checkpoint.ErrBad, t.path, t.config.Model.Name, err)
 		return nil, errors.Join(err, e.Close(), b.Close())
 	}
-	out := &evaluator{Evaluator: e, trained: t, backend: b}
-	for _, v := range net.Graph.Params() {
-		out.params += int64(v.Shape.Elems())
-	}
-	return out, nil
+	return &evaluator{Evaluator: e, trained: t, params: net.Graph.ParamElems(), backend: b}, nil
 }
 
 // finite is the error for an output, of what, that is not finite: from there nothing can be told.

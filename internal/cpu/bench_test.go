@@ -50,8 +50,8 @@ func start(tb testing.TB, b backend.Backend, p *graph.Program) backend.Executabl
 			tb.Fatal(err)
 		}
 	}
-	for _, v := range p.Persistent() {
-		write(v, v.Fill(1))
+	if err := backend.Initialize(exe, p, 1); err != nil {
+		tb.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	pixels := make([]uint8, p.Image.Shape.Elems())

@@ -3,7 +3,6 @@ package cpu
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"syscall"
 	"unsafe"
 
@@ -42,7 +41,7 @@ func (e *executable) place() error {
 	e.block = block
 	e.address = make([]unsafe.Pointer, len(e.p.Values))
 	next, arena := int64(0), e.memory.Persistent
-	used := e.used()
+	used := e.p.Used()
 	for _, v := range e.p.Values {
 		switch {
 		case v.Role != graph.Activation && used[v]:
@@ -54,20 +53,6 @@ func (e *executable) place() error {
 	}
 	e.bind(arena+e.memory.Arena, e.memory.Peak()-shared)
 	return nil
-}
-
-// used is the set of values that a node or the host touches.
-func (e *executable) used() map[*graph.Value]bool {
-	set := map[*graph.Value]bool{}
-	for _, v := range e.p.Inputs() {
-		set[v] = true
-	}
-	for _, n := range e.p.Nodes() {
-		for _, v := range slices.Concat(n.In, n.Out) {
-			set[v] = true
-		}
-	}
-	return set
 }
 
 // bind gives each op its addresses: own workspaces follow each other from byte at on, the shared one starts at byte shared.

@@ -132,6 +132,15 @@ func (g *Graph) rank4(name string, x *Value) bool {
 // Params lists the trained values in the order they were declared.
 func (g *Graph) Params() []*Value { return g.byRole(Param) }
 
+// ParamElems is the number of trained elements.
+func (g *Graph) ParamElems() int64 {
+	var n int64
+	for _, v := range g.Params() {
+		n += int64(v.Shape.Elems())
+	}
+	return n
+}
+
 // States lists the persistent untrained values in the order they were declared.
 func (g *Graph) States() []*Value { return g.byRole(State) }
 

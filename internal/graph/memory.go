@@ -38,7 +38,7 @@ func PlanMemory(p *Program, size func(*Value) int64) Memory {
 	for i := range m.Offset {
 		m.Offset[i] = -1
 	}
-	for v := range used(p) {
+	for v := range p.Used() {
 		if v.Role != Activation {
 			m.Persistent += roundUp(size(v))
 		}
@@ -62,21 +62,6 @@ func PlanMemory(p *Program, size func(*Value) int64) Memory {
 }
 
 func roundUp(n int64) int64 { return (n + align - 1) / align * align }
-
-// used is the set of values that a node or the host touches: a graph's value may be absent from one of its programs.
-func used(p *Program) map[*Value]bool {
-	set := map[*Value]bool{}
-	for _, n := range p.Nodes() {
-		for _, v := range slices.Concat(n.In, n.Out) {
-			set[v] = true
-		}
-	}
-	for _, v := range p.Inputs() {
-		set[v] = true
-	}
-	delete(set, nil)
-	return set
-}
 
 // lowestGap is the lowest offset at which b overlaps no placed buffer alive at the same time.
 func lowestGap(placed []*buffer, b *buffer) int64 {

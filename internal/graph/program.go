@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Phase is a stretch of nodes that a backend runs in one go.
 type Phase int
@@ -66,9 +69,24 @@ func (p *Program) Inputs() []*Value {
 	return vs
 }
 
+// Used is the set of values that a node or the host touches: a graph's value may be absent from one of its programs.
+func (p *Program) Used() map[*Value]bool {
+	set := map[*Value]bool{}
+	for _, n := range p.Nodes() {
+		for _, v := range slices.Concat(n.In, n.Out) {
+			set[v] = true
+		}
+	}
+	for _, v := range p.Inputs() {
+		set[v] = true
+	}
+	delete(set, nil)
+	return set
+}
+
 // Persistent lists the parameters and states that nodes of p touch, in order of their IDs.
 func (p *Program) Persistent() []*Value {
-	set := used(p)
+	set := p.Used()
 	var vs []*Value
 	for _, v := range p.Values {
 		if set[v] && (v.Role == Param || v.Role == State) {

@@ -47,13 +47,7 @@ func (c *Compiled) counts() (n, top1, top5 int, err error) {
 
 // Initialize draws every parameter and state from seed.
 func (c *Compiled) Initialize(seed uint64) error {
-	for _, v := range c.Program.Persistent() {
-		t := tensor.New(tensor.WithShape(v.Shape...), tensor.WithBacking(v.Fill(seed)))
-		if err := c.Write(v, t); err != nil {
-			return err
-		}
-	}
-	return nil
+	return backend.Initialize(c, c.Program, seed)
 }
 
 // Tensors is a set of host tensors by state-dict name.

@@ -62,6 +62,7 @@ func (r *run) compile() error {
 	if err != nil {
 		return err
 	}
+	r.params = net.Graph.ParamElems()
 	p, err := graph.Training(net.Graph, net.Ends, graph.TrainingOptions{SGD: graph.SGDOptions{
 		Momentum: float32(cfg.Train.Momentum), WeightDecay: float32(cfg.Train.WeightDecay), Nesterov: cfg.Train.Nesterov,
 	}})
@@ -144,23 +145,14 @@ func isWithin(dir, path string) bool {
 }
 
 // describe is what reports say of the run before its first step.
-func (r *run) describe(start time.Time, params int64) report.Run {
+func (r *run) describe(start time.Time) report.Run {
 	cfg := r.Config
 	return report.Run{
-		Model: cfg.Model.Name, Params: params, PlannedBytes: r.net.Memory().Peak() + r.eval.Memory().Peak(),
+		Model: cfg.Model.Name, Params: r.params, PlannedBytes: r.net.Memory().Peak() + r.eval.Memory().Peak(),
 		Device: r.Backend.Describe(), Data: cfg.Data.Source, TrainImages: r.Train.Len(), ValImages: r.Val.Len(),
 		Epochs: cfg.Train.Epochs, BatchSize: cfg.Train.BatchSize, BatchesPerEpoch: r.loader.Batches(),
 		StartStep: r.globalStep(), Started: start, Config: r.text,
 	}
-}
-
-// params is the number of trained elements.
-func (c *Compiled) params() int64 {
-	var n int64
-	for v := range c.Program.Grads {
-		n += int64(v.Shape.Elems())
-	}
-	return n
 }
 
 // bestPath is the link to the best checkpoint.

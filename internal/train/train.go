@@ -63,6 +63,7 @@ type Result struct {
 type run struct {
 	Setup
 	text        string // the effective config
+	params      int64  // trained elements
 	net         *Compiled
 	eval        *Evaluator
 	loader, val *data.Loader
@@ -90,7 +91,7 @@ func Run(ctx context.Context, s Setup) (_ Result, err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	start := s.Now()
-	if err := s.Sink.Start(r.describe(start, r.net.params())); err != nil {
+	if err := s.Sink.Start(r.describe(start)); err != nil {
 		return Result{}, err
 	}
 	for r.where.epoch < s.Config.Train.Epochs {

@@ -39,17 +39,26 @@ type snapshot struct {
 // trainingPrograms compares logits, loss, counts, gradient norm, momenta (after the first step
 // these are the gradients and their weight decay), parameters and running statistics after each step.
 func trainingPrograms(t *testing.T, net *network, b backend.Backend, tolerance float64) {
+	threeForms(t, b, tolerance, func(b backend.Backend, unfused bool) ([]snapshot, error) {
+		p, err := net.training(unfused)
+		if err != nil {
+			return nil, err
+		}
+		return net.train(b, p)
+	})
+}
+
+// threeForms compares what run gives for the fused and the unfused program on b, and for the unfused one on the oracle.
+func threeForms(t *testing.T, b backend.Backend, tolerance float64, run func(b backend.Backend, unfused bool) ([]snapshot, error)) {
+	t.Helper()
 	var fused, unfused, oracle []snapshot
-	for _, run := range []struct {
+	for _, form := range []struct {
 		to      *[]snapshot
 		b       backend.Backend
 		unfused bool
 	}{{&fused, b, false}, {&unfused, b, true}, {&oracle, ref.New(), true}} {
-		p, err := net.training(run.unfused)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if *run.to, err = net.train(run.b, p); err != nil {
+		var err error
+		if *form.to, err = run(form.b, form.unfused); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,23 +122,13 @@ func differences(have, want []snapshot, tolerance float64) []error {
 // inferencePrograms evaluates two batches with the parameters and statistics of a trained network.
 func inferencePrograms(t *testing.T, net *network, b backend.Backend, tolerance float64) {
 	trained := net.trained(t)
-	var fused, unfused, oracle []snapshot
-	for _, run := range []struct {
-		to      *[]snapshot
-		b       backend.Backend
-		unfused bool
-	}{{&fused, b, false}, {&unfused, b, true}, {&oracle, ref.New(), true}} {
-		p, err := net.inference(run.unfused)
+	threeForms(t, b, tolerance, func(b backend.Backend, unfused bool) ([]snapshot, error) {
+		p, err := net.inference(unfused)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		if *run.to, err = net.evaluate(run.b, p, trained); err != nil {
-			t.Fatal(err)
-		}
-	}
-	report(t, "fused and oracle: ", differences(fused, oracle, tolerance))
-	report(t, "unfused and oracle: ", differences(unfused, oracle, tolerance))
-	report(t, "fused and unfused: ", differences(fused, unfused, tolerance))
+		return net.evaluate(b, p, trained)
+	})
 }
 
 // trained is the network's parameters and states after training on the oracle.
