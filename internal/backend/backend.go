@@ -42,11 +42,14 @@ type Backend interface {
 
 // Executable is a compiled program with its memory. One goroutine at a time may use it.
 type Executable interface {
-	// Write copies t, in the value's logical shape and type, to an input, parameter or state.
+	// Write copies t, in the value's logical shape and type, to an input, parameter or state. Once Run(Step) has returned,
+	// inputs that phase Update does not read, such as the image, may be written for the next step: that does not disturb
+	// the one that may still be running.
 	Write(v *graph.Value, t *tensor.Dense) error
-	// Read copies a parameter, state or one of Program.Outputs to a new host tensor in its logical shape.
+	// Read waits for what runs and copies a parameter, state or one of Program.Outputs to a new host tensor in its logical shape.
 	Read(v *graph.Value) (*tensor.Dense, error)
-	// Run executes the nodes of one phase and returns when they are done.
+	// Run executes the nodes of one phase after all that was run before. It may return before the device is done; an error
+	// of the device then comes from a later call, at the latest from the next Read.
 	Run(ph graph.Phase) error
 	// Memory tells where the bytes went.
 	Memory() graph.Memory

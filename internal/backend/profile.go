@@ -12,6 +12,13 @@ type NodeTime struct {
 	Node  *graph.Node
 	Runs  int
 	Total time.Duration
+	Bytes int64 // that a run moves from and to memory at the least; 0 where it is not known
+}
+
+// Bandwidth is a backend that knows how fast its memory is.
+type Bandwidth interface {
+	// PeakBandwidth is what the device's memory can move, in bytes a second; 0 if it cannot be told.
+	PeakBandwidth() float64
 }
 
 // Profiler is an executable that can measure its nodes.

@@ -1,5 +1,5 @@
 // accuracy: correct (3) = rows counted, rows whose label (n) ranks first among the logits (n, k), and among the first five.
-// Of equal logits the lower index ranks before; a NaN logit, or none, at the label is never right. Caller: kernels.go.
+// Of equal logits the lower index ranks before; a NaN logit, or none, at the label is never right. Caller: loss.go.
 void accuracy(const senet_accuracy_args& t) {
   int counted = 0, top1 = 0, top5 = 0;
   for (int i = 0; i < t.n; i++) {

@@ -45,15 +45,15 @@ type compiler struct {
 	gradOf   map[*graph.Value]*graph.Value // gradient -> its parameter
 	folded   map[*graph.Value]bool         // written by fold_bn
 	squeezed map[*graph.Value]bool         // weights that early_squeeze reads
-	ops      [3][]*op
+	ops      [graph.PhaseCount][]*op
 }
 
 // executable is a compiled program.
 type executable struct {
 	b    *Backend
 	p    *graph.Program
-	ops  [3][]*op // by phase
-	runs [3][]func() error
+	ops  [graph.PhaseCount][]*op // by phase
+	runs [graph.PhaseCount][]func() error
 	layouts
 	folded  map[*graph.Value]*C.float // folded weight -> its copy in plain order, which early_squeeze reads
 	memory  graph.Memory
@@ -159,6 +159,6 @@ func (e *executable) release() error {
 	}
 	e.layouts.release()
 	err := unmap(e.block)
-	e.ops, e.runs, e.block, e.address = [3][]*op{}, [3][]func() error{}, nil, make([]unsafe.Pointer, len(e.p.Values))
+	e.ops, e.runs, e.block, e.address = [graph.PhaseCount][]*op{}, [graph.PhaseCount][]func() error{}, nil, make([]unsafe.Pointer, len(e.p.Values))
 	return err
 }

@@ -1,5 +1,6 @@
-// global_norm: the square root of the sum of all gradients' squares, added in float64; 4 bytes a parameter. Each block
-// of kNormBlock values has its own partial sum, so the result does not depend on the threads. Caller: kernels.go.
+// global_norm: the square root of the sum of all gradients' squares, added in float64, divided by the loss scale; 4 bytes a
+// parameter. Each block of kNormBlock values has its own partial sum, so the result does not depend on the threads.
+// Caller: kernels.go.
 void global_norm(const senet_global_norm_args& t) {
   double* sums = static_cast<double*>(t.scratch);
 #pragma omp parallel
@@ -23,5 +24,5 @@ void global_norm(const senet_global_norm_args& t) {
   int64_t blocks = 0;
   for (int k = 0; k < t.tensors; k++) blocks += norm_blocks(t.parameters[k].count);
   for (int64_t b = 0; b < blocks; b++) total += sums[b];
-  t.norm[0] = float(std::sqrt(total));
+  t.norm[0] = float(std::sqrt(total) / (t.loss_scale ? t.loss_scale[0] : 1.f));
 }

@@ -172,12 +172,12 @@ func TestNaN(t *testing.T) {
 			{graph.ReLU, nil, func(f *fixture) []*graph.Value { return []*graph.Value{x(f)} }, []graph.Shape{d.shape()}},
 			{graph.Sigmoid, nil, func(f *fixture) []*graph.Value { return []*graph.Value{x(f)} }, []graph.Shape{d.shape()}},
 			{graph.GlobalAvgPool, nil, func(f *fixture) []*graph.Value { return []*graph.Value{x(f)} }, []graph.Shape{{d.n, d.c}}},
-			{graph.GlobalNorm, nil, func(f *fixture) []*graph.Value { return []*graph.Value{x(f)} }, []graph.Shape{{1}}},
+			{graph.GlobalNorm, nil, func(f *fixture) []*graph.Value { return []*graph.Value{nil, x(f)} }, []graph.Shape{{1}}},
 			{graph.MaxPool, graph.PoolAttr{Kernel: 2, Stride: 1}, func(f *fixture) []*graph.Value { return []*graph.Value{x(f)} }, []graph.Shape{{d.n, d.c, 4, 4}, nil}},
 			{graph.SoftmaxCrossEntropy, graph.LossAttr{}, func(f *fixture) []*graph.Value {
 				logits := f.normal(30, 0, 1)
 				logits[14] = math.NaN()
-				return []*graph.Value{f.value(logits, 3, 10), f.typed([]int32{1, 2, 3}, graph.Int32, 3)}
+				return []*graph.Value{f.value(logits, 3, 10), f.typed([]int32{1, 2, 3}, graph.Int32, 3), nil, nil}
 			}, []graph.Shape{{1}, {3, 10}}},
 			{graph.BNSEAddReLU, graph.BNSEAddReLUAttr{Eps: 1e-5, ReLU: true}, func(f *fixture) []*graph.Value {
 				return []*graph.Value{x(f), f.value(f.normal(d.c, 1, 0.1), d.c), f.value(f.normal(d.c, 0, 1), d.c), nil, nil, nil, nil, nil, nil, nil}

@@ -101,37 +101,6 @@ func scaleGrad(_ *compiler, node *graph.Node) (*op, error) {
 	}), nil
 }
 
-// lossArgs are the sizes and labels of an op over logits (N, K).
-func lossArgs(m *binding, logits, labels *graph.Value) *C.senet_loss_args {
-	return &C.senet_loss_args{n: C.int(logits.Shape[0]), k: C.int(logits.Shape[1]), labels: (*C.int32_t)(m.at(labels)), scratch: m.scratch}
-}
-
-func softmaxCrossEntropy(_ *compiler, node *graph.Node) (*op, error) {
-	return kernel(int64(node.In[0].Shape[0])*8, func(m *binding) func() {
-		a := lossArgs(m, node.In[0], node.In[1])
-		a.smoothing = C.float(node.Attr.(graph.LossAttr).Smoothing)
-		a.logits, a.loss, a.out = m.f32(node.In[0]), m.f32(node.Out[0]), m.f32(node.Out[1])
-		return func() { C.senet_softmax_cross_entropy(a) }
-	}), nil
-}
-
-func softmaxCrossEntropyGrad(_ *compiler, node *graph.Node) (*op, error) {
-	return kernel(0, func(m *binding) func() {
-		a := lossArgs(m, node.In[0], node.In[1])
-		a.smoothing = C.float(node.Attr.(graph.LossAttr).Smoothing)
-		a.probabilities, a.out = m.f32(node.In[0]), m.f32(node.Out[0])
-		return func() { C.senet_softmax_cross_entropy_grad(a) }
-	}), nil
-}
-
-func accuracy(_ *compiler, node *graph.Node) (*op, error) {
-	return kernel(0, func(m *binding) func() {
-		a := lossArgs(m, node.In[0], node.In[1])
-		a.logits, a.correct = m.f32(node.In[0]), (*C.int32_t)(m.at(node.Out[0]))
-		return func() { C.senet_accuracy(a) }
-	}), nil
-}
-
 func runningStats(_ *compiler, node *graph.Node) (*op, error) {
 	attr := node.Attr.(graph.RunningStatsAttr)
 	unbias := float64(attr.Count) / float64(max(attr.Count-1, 1))
@@ -144,49 +113,20 @@ func runningStats(_ *compiler, node *graph.Node) (*op, error) {
 	}), nil
 }
 
-// sgd lists all tensors for one pass. A parameter, its gradient and its momentum share a layout.
-func sgd(c *compiler, node *graph.Node) (*op, error) {
-	attr := node.Attr.(graph.SGDAttr)
-	grads := node.In[1:]
-	for i := range grads {
-		param, momentum := node.Out[2*i], node.Out[2*i+1]
-		if w := c.weights[param]; w != nil {
-			c.weights[momentum] = w
-		}
-		if len(param.Shape) == 4 && c.plain[grads[i]] {
-			c.plain[param], c.plain[momentum] = true, true
-		}
-	}
-	return &op{own: int64(len(grads)) * C.sizeof_senet_parameter, bind: func(m *binding) func() error {
-		list := make([]C.senet_parameter, len(grads))
-		for i, g := range grads {
-			list[i] = C.senet_parameter{
-				param: m.f32(node.Out[2*i]), momentum: m.f32(node.Out[2*i+1]), grad: m.f32(g),
-				count: C.int64_t(m.e.floats(node.Out[2*i])), decay: cbool(attr.Decay[i]),
-			}
-		}
-		a := &C.senet_sgd_args{
-			tensors: C.int(len(list)), nesterov: cbool(attr.Nesterov), momentum: C.float(attr.Momentum), weight_decay: C.float(attr.WeightDecay),
-			learning_rate: m.f32(node.In[0]), parameters: put(m.own, list),
-		}
-		return func() error {
-			C.senet_sgd(a)
-			return nil
-		}
-	}}, nil
-}
-
 func globalNorm(c *compiler, node *graph.Node) (*op, error) {
+	scale, grads := node.In[0], node.In[1:]
 	var blocks int64
-	for _, g := range node.In {
+	for _, g := range grads {
 		blocks += int64(C.senet_norm_blocks(C.int64_t(c.floats(g))))
 	}
-	return &op{scratch: blocks * 8, own: int64(len(node.In)) * C.sizeof_senet_parameter, bind: func(m *binding) func() error {
-		list := make([]C.senet_parameter, len(node.In))
-		for i, g := range node.In {
+	return &op{scratch: blocks * 8, own: int64(len(grads)) * C.sizeof_senet_parameter, bind: func(m *binding) func() error {
+		list := make([]C.senet_parameter, len(grads))
+		for i, g := range grads {
 			list[i] = C.senet_parameter{grad: m.f32(g), count: C.int64_t(m.e.floats(g))}
 		}
-		a := &C.senet_global_norm_args{tensors: C.int(len(list)), parameters: put(m.own, list), norm: m.f32(node.Out[0]), scratch: m.scratch}
+		a := &C.senet_global_norm_args{
+			tensors: C.int(len(list)), parameters: put(m.own, list), loss_scale: m.f32(scale), norm: m.f32(node.Out[0]), scratch: m.scratch,
+		}
 		return func() error {
 			C.senet_global_norm(a)
 			return nil

@@ -148,11 +148,13 @@ typedef struct {
   float* dx;
 } senet_max_pool_grad_args;
 
-// Loss over logits (n, k); labels (n), -1 rows ignored.
+// Loss over logits (n, k); labels (n), -1 rows ignored. mixed (n) and share (n) are null without mixing.
 typedef struct {
-  int n, k;
-  float smoothing;
-  const float *logits, *probabilities;
+  int n, k, sum_classes;
+  float smoothing, threshold;
+  const int32_t* mixed;
+  const float* share;
+  const float *logits, *probabilities, *loss_scale;  // (n, k) and (1), null for 1
   const int32_t* labels;
   float *loss, *out;  // (1); (n, k) probabilities, or dlogits
   int32_t* correct;   // (3)
@@ -160,6 +162,8 @@ typedef struct {
 } senet_loss_args;
 typedef senet_loss_args senet_softmax_cross_entropy_args;
 typedef senet_loss_args senet_softmax_cross_entropy_grad_args;
+typedef senet_loss_args senet_binary_cross_entropy_args;
+typedef senet_loss_args senet_binary_cross_entropy_grad_args;
 typedef senet_loss_args senet_accuracy_args;
 
 // out (n, k) = mean over pixels of conv(x (n, h, w, c), weight (k, c/groups, r, s)) + bias (k).
@@ -202,24 +206,70 @@ typedef struct {
   float *running_mean, *running_var;
 } senet_running_stats_args;
 
-// One parameter with what moves it.
+// One parameter with what moves it: momentum is Adam's exp_avg, variance its exp_avg_sq.
 typedef struct {
-  float *param, *momentum;
+  float *param, *momentum, *variance;
   const float* grad;
   int64_t count;
   int decay;
 } senet_parameter;
 
+// What gradients are multiplied by: one over the loss scale, and less where their norm is above clip.
+typedef struct {
+  const float *loss_scale, *norm;  // (1), null for 1 and for no clipping
+  float clip;
+} senet_gradient_factor;
+
 typedef struct {
   int tensors, nesterov;
   float momentum, weight_decay;
   const float* learning_rate;  // (1)
+  senet_gradient_factor factor;
   const senet_parameter* parameters;
 } senet_sgd_args;
 
 typedef struct {
   int tensors;
+  double beta1, beta2;
+  float eps, weight_decay;
+  const float* learning_rate;  // (1)
+  senet_gradient_factor factor;
+  float* step;  // (1)
+  const senet_parameter* parameters;
+  void* scratch;  // lamb: 2 * senet_norm_blocks(count) doubles, summed over tensors
+} senet_adam_args;
+typedef senet_adam_args senet_adamw_args;
+typedef senet_adam_args senet_lamb_args;
+
+// One tensor that follows another of count floats, which may lie in any order if both lie alike.
+typedef struct {
+  float* to;
+  const float* from;
+  int64_t count;
+} senet_follower;
+
+typedef struct {
+  int tensors;
+  const float* loss_scale;  // (1), null for 1
+  float* steps;             // (1)
+  const senet_follower* followers;
+} senet_grad_sum_args;
+
+typedef struct {
+  int tensors;
+  const senet_follower* followers;  // from is null
+} senet_clear_args;
+
+typedef struct {
+  int tensors;
+  float weight;  // of the value, 1 - decay
+  const senet_follower* followers;
+} senet_ema_args;
+
+typedef struct {
+  int tensors;
   const senet_parameter* parameters;  // grad and count are read
+  const float* loss_scale;            // (1), null for 1
   float* norm;                        // (1)
   void* scratch;                      // senet_norm_blocks(count) doubles, summed over tensors
 } senet_global_norm_args;
@@ -232,8 +282,9 @@ int64_t senet_norm_blocks(int64_t count);
   K(hard_sigmoid) K(hard_sigmoid_grad) K(tanh) K(tanh_grad) K(dropout) K(add) K(concat) K(concat_grad)   \
   K(global_avg_pool) K(global_avg_pool_grad) K(global_max_pool) K(global_max_pool_grad) K(avg_pool)      \
   K(avg_pool_grad) K(max_pool) K(max_pool_grad) K(scale) K(scale_grad) K(gate_add_relu)                  \
-  K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
-  K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(global_norm)
+  K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(binary_cross_entropy) K(binary_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
+  K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(adamw) K(lamb) K(grad_sum) K(clear) K(ema)         \
+  K(global_norm)
 // clang-format on
 
 #define SENET_DECLARE(name) void senet_##name(const senet_##name##_args* a);

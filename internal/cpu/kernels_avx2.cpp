@@ -27,6 +27,7 @@ static inline Vec load_first(const float* p, int count) { return _mm256_maskload
 static inline void store_first(float* p, Vec v, int count) { _mm256_maskstore_ps(p, first(count), v); }
 static inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
 static inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }  // a b + c
+static inline Vec sqrt(Vec v) { return _mm256_sqrt_ps(v); }
 
 #include "kernels.hpp"
 

@@ -22,6 +22,7 @@ static inline Vec load_first(const float* p, int count) { return _mm512_maskz_lo
 static inline void store_first(float* p, Vec v, int count) { _mm512_mask_storeu_ps(p, (1u << count) - 1, v); }
 static inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
 static inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }  // a b + c
+static inline Vec sqrt(Vec v) { return _mm512_maskz_sqrt_ps(0xffff, v); }  // GCC 12 warns of the plain one's own header
 
 #include "kernels.hpp"
 

@@ -134,7 +134,7 @@ var kernelCases = []kernelCase{
 		return outs, [][]float64{wm, wv}
 	}},
 	{"sgd", func(f *fixture, d dim) ([]*graph.Value, [][]float64) {
-		in := []*graph.Value{f.value([]float64{0.125}, 1)}
+		in := []*graph.Value{f.value([]float64{0.125}, 1), nil, nil}
 		var outs []*graph.Value
 		var want [][]float64
 		for _, decay := range []float64{0, 0.01} {
@@ -159,7 +159,7 @@ var kernelCases = []kernelCase{
 			total += x * x
 		}
 		out := f.out(1)
-		f.node(graph.GlobalNorm, nil, []*graph.Value{f.value(a, d.shape()...), f.value(b, 40000)}, []*graph.Value{out})
+		f.node(graph.GlobalNorm, nil, []*graph.Value{nil, f.value(a, d.shape()...), f.value(b, 40000)}, []*graph.Value{out})
 		return []*graph.Value{out}, [][]float64{{math.Sqrt(total)}}
 	}},
 }

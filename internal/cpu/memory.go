@@ -3,9 +3,11 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"unsafe"
 
+	"senet/internal/backend"
 	"senet/internal/graph"
 )
 
@@ -34,9 +36,9 @@ func (e *executable) place() error {
 		}
 	}
 	e.memory.Scratch = own + shared
-	block, err := mapMemory(e.memory.Peak())
+	block, err := e.allocate()
 	if err != nil {
-		return fmt.Errorf("cpu: allocate %d bytes: %w", e.memory.Peak(), err)
+		return fmt.Errorf("cpu: %w", err)
 	}
 	e.block = block
 	e.address = make([]unsafe.Pointer, len(e.p.Values))
@@ -53,6 +55,25 @@ func (e *executable) place() error {
 	}
 	e.bind(arena+e.memory.Arena, e.memory.Peak()-shared)
 	return nil
+}
+
+// allocate maps the block. It is refused before it is asked for if the memory is not there: Linux would grant it, and
+// kill the process once it is used.
+func (e *executable) allocate() ([]byte, error) {
+	need := e.memory.Peak()
+	free, total, err := room(os.DirFS("/"))
+	if err != nil {
+		return nil, err
+	}
+	var block []byte
+	if need <= free {
+		if block, err = mapMemory(need); err == nil {
+			return block, nil
+		}
+	}
+	full := backend.NewOutOfMemory(e.p, e.memory, e.size)
+	full.Free, full.Total, full.Err = free, total, err
+	return nil, full
 }
 
 // bind gives each op its addresses: own workspaces follow each other from byte at on, the shared one starts at byte shared.

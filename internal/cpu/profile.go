@@ -13,9 +13,22 @@ func (e *executable) StartProfile() {
 	e.times = nil
 	for ph := range e.ops {
 		for _, o := range e.ops[ph] {
-			e.times = append(e.times, backend.NodeTime{Phase: graph.Phase(ph), Node: o.node})
+			e.times = append(e.times, backend.NodeTime{Phase: graph.Phase(ph), Node: o.node, Bytes: operandBytes(o.node)})
 		}
 	}
+}
+
+// operandBytes counts each operand once: what is not in a cache moves at least once.
+func operandBytes(n *graph.Node) int64 {
+	seen := map[*graph.Value]bool{nil: true}
+	var sum int64
+	for _, v := range slices.Concat(n.In, n.Out) {
+		if !seen[v] {
+			seen[v] = true
+			sum += v.Bytes()
+		}
+	}
+	return sum
 }
 
 // Profile lists the times of all nodes since StartProfile.

@@ -166,8 +166,8 @@ func TestLoss(t *testing.T) {
 				dlogits, correct := f.out(n, k), f.out(3)
 				correct.DType = graph.Int32
 				attr := graph.LossAttr{Smoothing: float32(smoothing)}
-				f.node(graph.SoftmaxCrossEntropy, attr, []*graph.Value{logits, label}, outs)
-				f.node(graph.SoftmaxCrossEntropyGrad, attr, []*graph.Value{outs[1], label}, []*graph.Value{dlogits})
+				f.node(graph.SoftmaxCrossEntropy, attr, []*graph.Value{logits, label, nil, nil}, outs)
+				f.node(graph.SoftmaxCrossEntropyGrad, attr, []*graph.Value{outs[1], label, nil, nil, nil}, []*graph.Value{dlogits})
 				f.node(graph.Accuracy, nil, []*graph.Value{logits, label}, []*graph.Value{correct})
 				read := f.run(t, b)
 				near(t, "loss", read(outs[0]), []float64{loss}, 1e-6)

@@ -58,7 +58,7 @@ func TestBuildErrors(t *testing.T) {
 			g.MaxPool("pool", x(g), PoolAttr{Kernel: 3, Stride: 2, Pad: 3})
 		}},
 		{"labels", "need labels (N) int32", func(g *Graph) {
-			g.SoftmaxCrossEntropy("loss", g.GlobalAvgPool("squeeze", x(g)), g.Input("labels", Shape{3}, Int32), LossAttr{})
+			g.SoftmaxCrossEntropy("loss", g.GlobalAvgPool("squeeze", x(g)), Targets{Labels: g.Input("labels", Shape{3}, Int32)}, LossAttr{})
 		}},
 		{"twice", `param "w" is declared twice`, func(g *Graph) {
 			g.Param("w", Shape{1}, Zeros())

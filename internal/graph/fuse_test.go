@@ -94,7 +94,7 @@ func TestFuse(t *testing.T) {
 			out := c.build(b)
 			labels := b.g.Input("labels", Shape{2}, Int32)
 			logits := b.linear("fc", b.g.GlobalAvgPool("pool", out), 3)
-			ends := Ends{Image: b.g.Values[0], Labels: labels, Logits: logits, Loss: b.g.SoftmaxCrossEntropy("loss", logits, labels, LossAttr{})}
+			ends := Ends{Image: b.g.Values[0], Labels: labels, Logits: logits, Loss: b.g.SoftmaxCrossEntropy("loss", logits, Targets{Labels: labels}, LossAttr{})}
 			p, err := Training(b.g, ends, TrainingOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -157,7 +157,7 @@ func TestTrainingErrors(t *testing.T) {
 	if _, err := Training(b.g, ends, TrainingOptions{}); err == nil || !strings.Contains(err.Error(), "no loss") {
 		t.Errorf("without a loss: %v", err)
 	}
-	ends.Loss = b.g.SoftmaxCrossEntropy("loss", logits, labels, LossAttr{})
+	ends.Loss = b.g.SoftmaxCrossEntropy("loss", logits, Targets{Labels: labels}, LossAttr{})
 	b.g.Param("idle.weight", Shape{3}, Ones())
 	if _, err := Training(b.g, ends, TrainingOptions{}); err == nil || !strings.Contains(err.Error(), `"idle.weight" does not reach the loss`) {
 		t.Errorf("with an idle parameter: %v", err)
@@ -169,7 +169,7 @@ func TestDecay(t *testing.T) {
 	b := newBlock()
 	logits := b.linear("fc", b.g.GlobalAvgPool("pool", b.bn("bn", b.y)), 3)
 	labels := b.g.Input("labels", Shape{2}, Int32)
-	p, err := Training(b.g, Ends{Image: b.g.Values[0], Labels: labels, Logits: logits, Loss: b.g.SoftmaxCrossEntropy("loss", logits, labels, LossAttr{})}, TrainingOptions{})
+	p, err := Training(b.g, Ends{Image: b.g.Values[0], Labels: labels, Logits: logits, Loss: b.g.SoftmaxCrossEntropy("loss", logits, Targets{Labels: labels}, LossAttr{})}, TrainingOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,5 +181,33 @@ func TestDecay(t *testing.T) {
 	want := map[string]bool{"conv.weight": true, "bn.weight": false, "bn.bias": false, "fc.weight": true, "fc.bias": false}
 	if !maps.Equal(got, want) {
 		t.Errorf("decay %v, want %v", got, want)
+	}
+}
+
+// TestLossScale: the scale enters the loss's gradient and leaves in the norm and the update; without the option there is none.
+func TestLossScale(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		b := newBlock()
+		logits := b.linear("fc", b.g.GlobalAvgPool("pool", b.bn("bn", b.y)), 3)
+		labels := b.g.Input("labels", Shape{2}, Int32)
+		ends := Ends{Image: b.g.Values[0], Labels: labels, Logits: logits, Loss: b.g.SoftmaxCrossEntropy("loss", logits, Targets{Labels: labels}, LossAttr{})}
+		p, err := Training(b.g, ends, TrainingOptions{LossScale: on})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (p.LossScale != nil) != on || slices.Contains(p.Inputs(), p.LossScale) != on || p.Find("loss_scale") != p.LossScale {
+			t.Fatalf("loss scale %v: the program has %v", on, p.LossScale)
+		}
+		at := map[Op]int{SoftmaxCrossEntropyGrad: 4, GlobalNorm: 0, SGD: 1}
+		for _, n := range p.Nodes() {
+			i, scaled := at[n.Op]
+			delete(at, n.Op)
+			if j := slices.Index(n.In, p.LossScale); on && scaled && j != i || on && !scaled && j >= 0 || scaled && n.In[i] != p.LossScale {
+				t.Errorf("loss scale %v: %s has it at %d", on, n.Op, j)
+			}
+		}
+		if len(at) > 0 {
+			t.Errorf("no node of %v", at)
+		}
 	}
 }

@@ -60,10 +60,8 @@ func (t *tape) backward(nodes []*Node) error {
 		if !t.wanted[n.Out[0]] || n.Op == Accuracy {
 			continue
 		}
-		if n.Op == SoftmaxCrossEntropy {
-			if dx := t.want(n.In[0]); dx != nil {
-				t.emit(SoftmaxCrossEntropyGrad, n.Name, n.Attr, []*Value{n.Out[1], n.In[1]}, dx)
-			}
+		if n.Op == SoftmaxCrossEntropy || n.Op == BinaryCrossEntropy {
+			t.loss(n)
 			continue
 		}
 		if len(t.addends[n.Out[0]]) == 0 {
@@ -76,6 +74,19 @@ func (t *tape) backward(nodes []*Node) error {
 		rule(t, n)
 	}
 	return nil
+}
+
+// loss emits the gradient of a loss, where all others start from.
+func (t *tape) loss(n *Node) {
+	dx := t.want(n.In[0])
+	if dx == nil {
+		return
+	}
+	op, x := BinaryCrossEntropyGrad, n.In[0]
+	if n.Op == SoftmaxCrossEntropy {
+		op, x = SoftmaxCrossEntropyGrad, n.Out[1]
+	}
+	t.emit(op, n.Name, n.Attr, []*Value{x, n.In[1], n.In[2], n.In[3], t.p.LossScale}, dx)
 }
 
 // gradRules emit the gradient nodes of an op from the gradient of its first output.

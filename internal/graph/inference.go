@@ -7,7 +7,8 @@ import (
 
 // InferenceOptions configures Inference.
 type InferenceOptions struct {
-	Unfused bool // fold batch norm only; keep SE, add and ReLU apart: the oracle of the fused form
+	Unfused bool     // fold batch norm only; keep SE, add and ReLU apart: the oracle of the fused form
+	Keep    []*Value // activations of the graph that the host reads beside the program's other outputs, such as an SE block's gate
 }
 
 // Inference derives the program that evaluates the forward graph g with running
@@ -20,6 +21,7 @@ func Inference(g *Graph, e Ends, o InferenceOptions) (*Program, error) {
 	}
 	p := newProgram(g)
 	p.setEnds(e)
+	p.Kept = o.Keep
 	nodes := withoutDropout(g.Nodes)
 	if !o.Unfused {
 		nodes = fuse(p, nodes)

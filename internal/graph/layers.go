@@ -183,10 +183,37 @@ func (g *Graph) pooled(name string, x *Value, a PoolAttr) Shape {
 	return Shape{x.Shape[0], x.Shape[1], p, q}
 }
 
-// SoftmaxCrossEntropy is the mean loss (1) of logits (N, K) against labels (N) int32; rows labelled -1 are ignored.
-func (g *Graph) SoftmaxCrossEntropy(name string, logits, labels *Value, a LossAttr) *Value {
-	g.checkLabels(name, logits, labels)
-	return g.node(SoftmaxCrossEntropy, name, a, []*Value{logits, labels}, Shape{1}, logits.Shape)[0]
+// Targets are what a loss wants of logits (N, K).
+type Targets struct {
+	Labels *Value // (N) int32, -1 for rows to ignore
+	// MixedLabels (N) int32 are of the images that were mixed in, and Share (N) is of Labels in the target; both nil without mixing.
+	MixedLabels, Share *Value
+}
+
+// SoftmaxCrossEntropy is the mean loss (1) of logits (N, K).
+func (g *Graph) SoftmaxCrossEntropy(name string, logits *Value, t Targets, a LossAttr) *Value {
+	g.checkTargets(name, logits, t)
+	return g.node(SoftmaxCrossEntropy, name, a, []*Value{logits, t.Labels, t.MixedLabels, t.Share}, Shape{1}, logits.Shape)[0]
+}
+
+// BinaryCrossEntropy is the mean loss (1) of logits (N, K), each class for itself.
+func (g *Graph) BinaryCrossEntropy(name string, logits *Value, t Targets, a BinaryLossAttr) *Value {
+	g.checkTargets(name, logits, t)
+	return g.node(BinaryCrossEntropy, name, a, []*Value{logits, t.Labels, t.MixedLabels, t.Share}, Shape{1})[0]
+}
+
+func (g *Graph) checkTargets(name string, logits *Value, t Targets) {
+	g.checkLabels(name, logits, t.Labels)
+	if (t.MixedLabels == nil) != (t.Share == nil) {
+		g.fail("%s: mixed labels and their share go together", name)
+		return
+	}
+	if t.MixedLabels != nil {
+		g.checkLabels(name, logits, t.MixedLabels)
+		if t.Share.DType != Float32 || !t.Share.Shape.Equal(t.Labels.Shape) {
+			g.fail("%s: labels %s need a share (N) float32, have %s %s", name, t.Labels.Shape, t.Share.Shape, t.Share.DType)
+		}
+	}
 }
 
 // Accuracy counts (3) int32: labelled rows, and those right within the first 1 and 5 classes.

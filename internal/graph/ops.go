@@ -43,9 +43,16 @@ const (
 	// Dropout: in x of any shape, step (1) int32; out x / (1 - rate) where the draw for (seed, step, element) keeps it, else 0
 	// (Dropped). Training only. Attr DropoutAttr.
 	Dropout Op = "dropout"
-	// SoftmaxCrossEntropy: in logits (N, K), labels (N) int32, -1 for rows to ignore; out loss (1), the mean over counted rows,
-	// probabilities (N, K). With smoothing e the target is (1-e) onehot + e/K. No counted row gives loss 0. Attr LossAttr.
+	// SoftmaxCrossEntropy: in logits (N, K), labels (N) int32, -1 for rows to ignore, mixed labels (N) int32 and share (N) or both nil;
+	// out loss (1), the mean over counted rows, probabilities (N, K). Without mixed labels the share is 1. No counted row gives loss 0.
+	//	target = (1-e) (share onehot(label) + (1-share) onehot(mixed label)) + e/K                     (e: smoothing)
+	//	loss of a row = - sum over classes of target log(probability)                 (as timm's mixup_target and SoftTargetCrossEntropy)
+	// Attr LossAttr.
 	SoftmaxCrossEntropy Op = "softmax_cross_entropy"
+	// BinaryCrossEntropy: in as SoftmaxCrossEntropy's; out loss (1), the mean over counted rows and, unless SumClasses, classes, of
+	//	- target log(sigmoid(logit)) - (1-target) log(1-sigmoid(logit))                                 (as timm.loss.BinaryCrossEntropy)
+	// where the target of SoftmaxCrossEntropy is made 1 where above Threshold, 0 elsewhere, if that is not 0. Attr BinaryLossAttr.
+	BinaryCrossEntropy Op = "binary_cross_entropy"
 	// Accuracy: in logits (N, K), labels (N) int32; out (3) int32: counted rows, rows whose label is the top-1, in the top-5.
 	// The rank of a label is the number of classes with a greater logit, plus those of equal logit and lower index; a NaN logit at the label is never right.
 	Accuracy Op = "accuracy"
@@ -103,25 +110,48 @@ const (
 	ScaleGrad Op = "scale_grad"
 	// MaxPoolGrad: in dy (N, C, P, Q), window position (N, C, P, Q) uint8; out dx (N, C, H, W). Attr PoolAttr.
 	MaxPoolGrad Op = "max_pool_grad"
-	// SoftmaxCrossEntropyGrad: in probabilities (N, K), labels (N); out dlogits (N, K) of the mean loss. Attr LossAttr.
+	// SoftmaxCrossEntropyGrad: in probabilities (N, K), labels (N), mixed labels (N) or nil, share (N) or nil, loss scale (1) or nil;
+	// out dlogits (N, K) of the mean loss, times the scale. Attr LossAttr.
 	SoftmaxCrossEntropyGrad Op = "softmax_cross_entropy_grad"
+	// BinaryCrossEntropyGrad: in logits (N, K), then as SoftmaxCrossEntropyGrad; out likewise. Attr BinaryLossAttr.
+	BinaryCrossEntropyGrad Op = "binary_cross_entropy_grad"
 	// BNSEAddReLUGrad: in dout, second addend of dout or nil, out or nil (needed for the ReLU's mask when there is a shortcut),
 	// y, gamma, beta, w1, b1, w2, b2, raw shortcut or nil (only a normalised one), shortcut gamma, beta, then the forward's outputs from batch mean on:
 	// mean, var, per-image mean, hidden, gate, shortcut mean, shortcut var.
 	// Out dy, dgamma, dbeta, dw1, db1, dw2, db2, dshortcut, dshortcut gamma, dshortcut beta; nil where absent or not wanted. Attr BNSEAddReLUAttr.
 	BNSEAddReLUGrad Op = "bn_se_add_relu_grad"
-	// GlobalNorm: in every parameter gradient; out (1), the square root of the sum of their squares, summed in float64.
+	// GlobalNorm: in loss scale (1) or nil, then every parameter gradient; out (1), the square root of the sum of their squares,
+	// summed in float64, divided by the scale.
 	GlobalNorm Op = "global_norm"
 )
 
-// Operations of phase Update, run only after the step's numbers were found finite.
+// Operations of phases Accumulate and Update, run only after the step's numbers were found finite.
 const (
 	// RunningStats: in batch mean (C), biased variance (C); in and out running mean (C), running var (C):
 	// running += momentum (batch - running), the variance made unbiased by count/(count-1). Attr RunningStatsAttr.
 	RunningStats Op = "running_stats"
-	// SGD: in learning rate (1), then every gradient; out param 0, momentum 0, param 1, momentum 1, ... updated in place. Attr SGDAttr.
-	//	d = grad + decay param;  m = mu m + d;  param -= lr (nesterov: d + mu m; else m)      (as torch.optim.SGD)
+	// SGD: in as UpdateRate to UpdateGrads say; out param 0, momentum 0, param 1, momentum 1, ... updated in place. Attr SGDAttr.
+	//	g = grad / scale min(1, clip / (norm + 1e-6))                         (as torch.nn.utils.clip_grad_norm_)
+	//	d = g + decay param;  m = mu m + d;  param -= lr (nesterov: d + mu m; else m)      (as torch.optim.SGD)
 	SGD Op = "sgd"
+	// AdamW: in as SGD's; out step (1), the updates so far, then param, exp_avg, exp_avg_sq of each parameter, all updated in place.
+	// Attr AdamAttr. With g as SGD's:
+	//	step += 1;  c1 = 1 - beta1^step;  c2 = 1 - beta2^step
+	//	m += (1 - beta1) (g - m);  v += (1 - beta2) (g g - v);  u = m / c1 / (sqrt(v / c2) + eps)
+	//	param -= lr (u + decay param)                                                       (as torch.optim.AdamW)
+	AdamW Op = "adamw"
+	// LAMB: operands, attributes, g, m, v and u as AdamW's (You et al. 2020 in the form of NVIDIA's FusedLAMB, as timm.optim.Lamb).
+	//	u += decay param;  r = |param| / |u|, norms over the tensor, but 1 where one of them is 0 and for parameters without decay
+	//	param -= lr r u
+	LAMB Op = "lamb"
+	// GradSum (phase Accumulate): in loss scale (1) or nil, then every gradient; out count (1), then a sum of each gradient's shape, updated
+	// in place: count += 1, sum += grad / scale.
+	GradSum Op = "grad_sum"
+	// Clear: out any number of float32 values, made 0.
+	Clear Op = "clear"
+	// EMA: in any number of float32 values; out the moving average of each, updated in place: average += (1-decay) (value - average)
+	// (as timm.utils.ModelEmaV2). Attr EMAAttr.
+	EMA Op = "ema"
 )
 
 // NormalizeAttr holds the mean and standard deviation of each channel for pixels scaled to [0, 1].
@@ -163,6 +193,12 @@ type ConcatAttr struct{ Channels []int }
 // LossAttr has the label smoothing in [0, 1).
 type LossAttr struct{ Smoothing float32 }
 
+// BinaryLossAttr has the label smoothing in [0, 1), and the Threshold in [0, 1) above which a target becomes 1.
+type BinaryLossAttr struct {
+	Smoothing, Threshold float32
+	SumClasses           bool
+}
+
 // BNSEAddReLUAttr configures the fused block tail; SE and shortcut are on where their inputs are given.
 type BNSEAddReLUAttr struct {
 	Eps, ShortcutEps float32
@@ -175,12 +211,26 @@ type RunningStatsAttr struct {
 	Count    int
 }
 
-// SGDAttr: Decay[i] says whether weight decay applies to parameter i.
+// SGDAttr: Decay[i] says whether weight decay applies to parameter i; Clip is read where there is a norm.
 type SGDAttr struct {
-	Momentum, WeightDecay float32
-	Nesterov              bool
-	Decay                 []bool
+	Momentum, WeightDecay, Clip float32
+	Nesterov                    bool
+	Decay                       []bool
 }
+
+// AdamAttr is AdamW's and LAMB's; Decay and Clip are as SGDAttr's. The betas are float64, since what they leave of 1 counts.
+type AdamAttr struct {
+	Beta1, Beta2           float64
+	Eps, WeightDecay, Clip float32
+	Decay                  []bool
+}
+
+// EMAAttr has the share of a moving average that an update keeps.
+type EMAAttr struct{ Decay float64 }
+
+// Positions of an optimiser's inputs: learning rate (1); loss scale (1), by which gradients are divided, or nil; their norm after
+// that (1), or nil where they are not clipped; then every gradient.
+const UpdateRate, UpdateScale, UpdateNorm, UpdateGrads = 0, 1, 2, 3
 
 // Positions of BNSEAddReLU's inputs and outputs.
 const (

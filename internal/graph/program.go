@@ -10,32 +10,43 @@ type Phase int
 
 // Phases of a program.
 const (
-	Prepare Phase = iota // inference: fold batch norm; run once after parameters were written
-	Step                 // each batch: forward, loss and, when training, gradients and their norm
-	Update               // training: running statistics and optimiser, run only after a finite step
-	phases
+	Prepare    Phase = iota // inference: fold batch norm; run once after parameters were written
+	Step                    // each batch: forward, loss and, when training, gradients and their norm
+	Accumulate              // training on several batches an update: running statistics and sums of gradients, run only after a finite step
+	Update                  // training: running statistics, unless accumulated, and optimiser, run only after finite steps
+	PhaseCount
 )
 
 // Program is what a backend compiles and runs: nodes of each phase in order over a table
 // of values indexed by Value.ID. Values of the graph it came from keep their IDs, so one
 // *Value addresses the same parameter in the training and the inference program.
 type Program struct {
-	Phases [phases][]*Node
+	Phases [PhaseCount][]*Node
 	Values []*Value
 
-	Image        *Value // input (N, H, W, C) uint8
-	Labels       *Value // input (N) int32; nil without a loss
-	Logits       *Value // (N, K)
-	Loss         *Value // (1); nil without a loss
-	Correct      *Value // (3) int32, see Accuracy; nil without a loss
-	LearningRate *Value // input (1); training only
-	StepCount    *Value // input (1) int32, the training step that dropout draws for; nil for a network without
-	GradNorm     *Value // (1); training only
+	Image        *Value   // input (N, H, W, C) uint8
+	Labels       *Value   // input (N) int32; nil without a loss
+	MixedLabels  *Value   // input (N) int32 of the images that were mixed in; nil without mixing
+	Share        *Value   // input (N), of Labels in the loss's target; nil without mixing
+	Logits       *Value   // (N, K)
+	Loss         *Value   // (1); nil without a loss
+	Correct      *Value   // (3) int32, see Accuracy; nil without a loss
+	LearningRate *Value   // input (1); training only
+	StepCount    *Value   // input (1) int32, the training step that dropout draws for; nil for a network without
+	LossScale    *Value   // input (1), by which the loss's gradient is multiplied; nil without TrainingOptions.LossScale
+	GradNorm     *Value   // (1), not scaled; training only
+	Kept         []*Value // other activations that the host reads, see InferenceOptions.Keep
 
-	// Grads maps each trained parameter to its gradient; nil for inference.
+	// Grads maps each trained parameter to its gradient, times the loss scale if there is one; nil for inference.
 	Grads map[*Value]*Value
-	// Momenta are the optimiser's states, named "<param>.momentum"; nil for inference.
-	Momenta []*Value
+	// OptimizerStates persist beside the parameters: of SGD "<param>.momentum", of AdamW and LAMB "optimizer.step" and each
+	// parameter's "<param>.exp_avg" and "<param>.exp_avg_sq"; nil for inference.
+	// With TrainingOptions.Accumulate there are Accumulated and each parameter's "<param>.grad_sum" beside.
+	OptimizerStates []*Value
+	// Accumulated (1) is how many batches the sums of gradients hold, whose mean the update takes; nil where each batch has its own update.
+	Accumulated *Value
+	// EMA maps parameters and running statistics to their moving averages, named "<name>.ema"; nil without TrainingOptions.EMADecay.
+	EMA map[*Value]*Value
 }
 
 // Nodes lists the nodes of all phases in the order they run.
@@ -55,13 +66,13 @@ func (p *Program) Outputs() []*Value {
 			vs = append(vs, v)
 		}
 	}
-	return vs
+	return append(vs, p.Kept...)
 }
 
 // Inputs are the values that the host writes before each step.
 func (p *Program) Inputs() []*Value {
 	var vs []*Value
-	for _, v := range []*Value{p.Image, p.Labels, p.LearningRate, p.StepCount} {
+	for _, v := range []*Value{p.Image, p.Labels, p.MixedLabels, p.Share, p.LearningRate, p.LossScale, p.StepCount} {
 		if v != nil {
 			vs = append(vs, v)
 		}
@@ -126,16 +137,18 @@ func (p *Program) emit(ph Phase, n *Node) { p.Phases[ph] = append(p.Phases[ph], 
 // Ends names the values of a graph that a program starts from and ends in.
 type Ends struct {
 	Image, Labels, Logits *Value
+	MixedLabels, Share    *Value // nil without mixing
 	Loss, Correct         *Value // nil for prediction without labels
 	StepCount             *Value // nil without dropout
 }
 
 func (p *Program) setEnds(e Ends) {
 	p.Image, p.Labels, p.Logits, p.Loss, p.Correct = e.Image, e.Labels, e.Logits, e.Loss, e.Correct
+	p.MixedLabels, p.Share = e.MixedLabels, e.Share
 }
 
 // check verifies what every later stage relies on: each node reads only values that are
-// inputs, persistent or already written, and each activation is written once.
+// inputs, persistent or already written, each activation is written once, and those to keep are written.
 func (p *Program) check() error {
 	written := make([]bool, len(p.Values))
 	for _, n := range p.Nodes() {
@@ -152,6 +165,11 @@ func (p *Program) check() error {
 				return fmt.Errorf("program: %s %q writes %q a second time", n.Op, n.Name, v.Name)
 			}
 			written[v.ID] = true
+		}
+	}
+	for _, v := range p.Kept {
+		if v.Role != Activation || !written[v.ID] {
+			return fmt.Errorf("program: keep %q: want an activation that it computes", v.Name)
 		}
 	}
 	return nil

@@ -1,20 +1,38 @@
 package graph
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
-// SGDOptions configures the optimiser of a training program.
+// SGDOptions configures stochastic gradient descent with momentum.
 type SGDOptions struct {
 	Momentum, WeightDecay float32
 	Nesterov              bool
+}
+
+// AdamOptions configures AdamW or, with LAMB, LAMB.
+type AdamOptions struct {
+	LAMB             bool
+	Beta1, Beta2     float64
+	Eps, WeightDecay float32
 }
 
 // TrainingOptions configures Training.
 type TrainingOptions struct {
 	Unfused bool // keep batch norm, SE, add and ReLU apart: the oracle the fused form is tested against
 	SGD     SGDOptions
+	Adam    *AdamOptions // the optimiser in place of SGD, if not nil
+
+	// ClipNorm, if above 0, is the greatest norm of all gradients together that a step is taken with; longer ones are shortened.
+	ClipNorm float32
+
+	// Accumulate sums gradients over as many runs of Step and Accumulate as the host makes before it runs Update, which
+	// takes their mean. Running statistics follow each batch.
+	Accumulate bool
+	// EMADecay, if above 0, keeps moving averages of parameters and running statistics, of which an update keeps that share.
+	EMADecay float64
+
+	// LossScale gives the program the input of that name. All gradients are that many times greater until the update divides
+	// by it, so that small ones do not vanish where maps are float16 (Micikevicius et al. 2018, section 3.2).
+	LossScale bool
 }
 
 // Training derives the program of a training step from the forward graph g: fusion,
@@ -34,6 +52,9 @@ func Training(g *Graph, e Ends, o TrainingOptions) (*Program, error) {
 		nodes = fuse(p, nodes)
 	}
 	p.Phases[Step] = append(p.Phases[Step], nodes...)
+	if o.LossScale {
+		p.LossScale = p.value(Value{Name: "loss_scale", Shape: Shape{1}, Role: Input})
+	}
 	t := newTape(p, nodes, e.Loss)
 	if err := t.backward(nodes); err != nil {
 		return nil, err
@@ -41,13 +62,26 @@ func Training(g *Graph, e Ends, o TrainingOptions) (*Program, error) {
 	if err := p.collectGrads(g, t); err != nil {
 		return nil, err
 	}
-	p.emitUpdate(g, nodes, o.SGD)
+	grads := update{scale: p.LossScale, norm: p.GradNorm, of: p.Grads}
+	if o.Accumulate {
+		p.emitRunningStats(g, nodes, Accumulate)
+		grads = p.accumulate(g, o.ClipNorm > 0)
+	} else {
+		p.emitRunningStats(g, nodes, Update)
+	}
+	p.emitOptimizer(g, o, grads)
+	if o.Accumulate {
+		p.emitClear(g, grads)
+	}
+	if o.EMADecay > 0 {
+		p.emitEMA(g, o.EMADecay)
+	}
 	return p, p.check()
 }
 
 func (p *Program) collectGrads(g *Graph, t *tape) error {
 	p.Grads = map[*Value]*Value{}
-	norm := &Node{Op: GlobalNorm, Name: "grad_norm"}
+	norm := &Node{Op: GlobalNorm, Name: "grad_norm", In: []*Value{p.LossScale}}
 	for _, v := range g.Params() {
 		dv := t.sum(v)
 		if dv == nil {
@@ -62,13 +96,13 @@ func (p *Program) collectGrads(g *Graph, t *tape) error {
 	return nil
 }
 
-// emitUpdate appends the running statistics of every batch norm and one optimiser node over all parameters.
-func (p *Program) emitUpdate(g *Graph, nodes []*Node, o SGDOptions) {
+// emitRunningStats appends the running statistics of every batch norm.
+func (p *Program) emitRunningStats(g *Graph, nodes []*Node, ph Phase) {
 	bns := batchNorms(g)
 	stats := func(gamma, mean, variance *Value) {
 		bn := bns[gamma]
 		x := bn.In[0].Shape
-		p.emit(Update, &Node{
+		p.emit(ph, &Node{
 			Op: RunningStats, Name: bn.Name,
 			Attr: RunningStatsAttr{Momentum: bn.Attr.(BatchNormAttr).Momentum, Count: x[0] * x[2] * x[3]},
 			In:   []*Value{mean, variance}, Out: []*Value{bn.In[3], bn.In[4]},
@@ -85,20 +119,4 @@ func (p *Program) emitUpdate(g *Graph, nodes []*Node, o SGDOptions) {
 			}
 		}
 	}
-	p.LearningRate = p.value(Value{Name: "learning_rate", Shape: Shape{1}, Role: Input})
-	attr := SGDAttr{Momentum: o.Momentum, WeightDecay: o.WeightDecay, Nesterov: o.Nesterov}
-	sgd := &Node{Op: SGD, Name: "sgd", In: []*Value{p.LearningRate}}
-	for _, v := range g.Params() {
-		m := p.value(Value{Name: v.Name + ".momentum", Shape: v.Shape, Role: State})
-		p.Momenta = append(p.Momenta, m)
-		sgd.In = append(sgd.In, p.Grads[v])
-		sgd.Out = append(sgd.Out, v, m)
-		attr.Decay = append(attr.Decay, decays(v))
-	}
-	sgd.Attr = attr
-	p.emit(Update, sgd)
 }
-
-// decays: weight decay applies to weights of convolutions and fully connected layers, not to
-// batch norm's gamma and beta nor to biases (He et al. 2019, "Bag of Tricks", section 3.1).
-func decays(v *Value) bool { return len(v.Shape) > 1 && !strings.HasSuffix(v.Name, ".bias") }

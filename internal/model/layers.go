@@ -24,6 +24,7 @@ type builder struct {
 	dialect    dialect
 	stageIndex int          // of the stage being built, from 1
 	step       *graph.Value // (1) int32, declared by the first dropout
+	gates      []StageGate  // as in Network
 }
 
 // conv is a convolution without bias, "same" padded for odd kernels.

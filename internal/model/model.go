@@ -32,7 +32,15 @@ type Options struct {
 	V1Stride         bool    // ResNet-50 and deeper: the stride in the first 1x1 as in the paper, not in the 3x3 (v1.5)
 	Dropout          float32 // share of the features dropped before the classifier in training (SENet-154: 0.2)
 	LabelSmoothing   float32
+	BinaryLoss       *BinaryLoss // in place of softmax cross entropy, if not nil
+	MixedLabels      bool        // the loss also takes the labels of images that were mixed in, and their share
 	SE               SE
+}
+
+// BinaryLoss is binary cross entropy, as Wightman et al. 2021 ("ResNet strikes back") train with.
+type BinaryLoss struct {
+	Threshold  float32 // above which a target becomes 1, all others 0; 0 leaves targets as they are
+	SumClasses bool    // the sum over classes, not their mean
 }
 
 // Network is a built forward graph, from pixels to loss.
@@ -40,6 +48,13 @@ type Network struct {
 	Name  string
 	Graph *graph.Graph
 	Ends  graph.Ends
+	Gates []StageGate // of the last SE block of each stage that has one, by stage
+}
+
+// StageGate is the gate (N, C) of an SE block.
+type StageGate struct {
+	Stage int // from 1
+	Value *graph.Value
 }
 
 // Names lists the networks that Build knows, sorted.
@@ -87,15 +102,29 @@ func Build(name string, o Options) (*Network, error) {
 	image := g.Input("image", graph.Shape{o.Batch, o.Height, o.Width, o.Channels}, graph.Uint8)
 	labels := g.Input("labels", graph.Shape{o.Batch}, graph.Int32)
 	logits := f.build(b, g.Normalize("normalize", image, o.Mean, o.Std))
+	targets := graph.Targets{Labels: labels}
+	if o.MixedLabels {
+		targets.MixedLabels = g.Input("mixed_labels", labels.Shape, graph.Int32)
+		targets.Share = g.Input("label_share", labels.Shape, graph.Float32)
+	}
 	net := &Network{Name: name, Graph: g, Ends: graph.Ends{
-		Image: image, Labels: labels, Logits: logits,
-		Loss:    g.SoftmaxCrossEntropy("loss", logits, labels, graph.LossAttr{Smoothing: o.LabelSmoothing}),
+		Image: image, Labels: labels, MixedLabels: targets.MixedLabels, Share: targets.Share, Logits: logits,
+		Loss:    loss(g, logits, targets, o),
 		Correct: g.Accuracy("accuracy", logits, labels), StepCount: b.step,
-	}}
+	}, Gates: b.gates}
 	if err := g.Err(); err != nil {
 		return nil, fmt.Errorf("model %q: %w", name, err)
 	}
 	return net, nil
+}
+
+func loss(g *graph.Graph, logits *graph.Value, t graph.Targets, o Options) *graph.Value {
+	if o.BinaryLoss == nil {
+		return g.SoftmaxCrossEntropy("loss", logits, t, graph.LossAttr{Smoothing: o.LabelSmoothing})
+	}
+	return g.BinaryCrossEntropy("loss", logits, t, graph.BinaryLossAttr{
+		Smoothing: o.LabelSmoothing, Threshold: o.BinaryLoss.Threshold, SumClasses: o.BinaryLoss.SumClasses,
+	})
 }
 
 func (o Options) validate() error {

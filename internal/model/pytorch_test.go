@@ -157,7 +157,7 @@ func seBottleneck() (*model.Network, error) {
 	logits := linear("fc", g.GlobalAvgPool("global_pool", y), classes, wide)
 	return &model.Network{Name: "sebottleneck", Graph: g, Ends: graph.Ends{
 		Image: image, Labels: labels, Logits: logits,
-		Loss:    g.SoftmaxCrossEntropy("loss", logits, labels, graph.LossAttr{Smoothing: smoothing}),
+		Loss:    g.SoftmaxCrossEntropy("loss", logits, graph.Targets{Labels: labels}, graph.LossAttr{Smoothing: smoothing}),
 		Correct: g.Accuracy("accuracy", logits, labels),
 	}}, g.Err()
 }
@@ -244,7 +244,7 @@ func (c *comparison) training(t *testing.T, unfused bool) {
 // backends let the host read no gradient itself.
 func (c *comparison) gradients(t *testing.T, exe backend.Executable, p *graph.Program) {
 	for i, v := range c.net.Graph.Params() {
-		gradient := read(t, exe, p.Momenta[i])
+		gradient := read(t, exe, p.OptimizerStates[i])
 		if len(v.Shape) > 1 {
 			for j, w := range draw(v) {
 				gradient[j] -= weightDecay * float64(w)

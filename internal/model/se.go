@@ -137,5 +137,6 @@ func (b *builder) excite(name string, x *graph.Value) *graph.Value {
 	z := squeeze(name+".squeeze", x)
 	h := b.g.ReLU(name+".act", b.linear(name+".fc1", z, graph.Shape{r, c, 1, 1}, graph.Kaiming(), !se.NoBias))
 	s := gate(name+".gate", b.linear(name+".fc2", h, graph.Shape{c, r, 1, 1}, graph.Kaiming(), !se.NoBias))
+	b.gates = append(slices.DeleteFunc(b.gates, func(g StageGate) bool { return g.Stage == b.stageIndex }), StageGate{b.stageIndex, s})
 	return b.g.Scale(name+".scale", x, s)
 }

@@ -42,10 +42,17 @@ var ops = map[graph.Op]func(operands){
 	graph.BNSEAddReLUGrad:         bnSEAddReLUGrad,
 	graph.SoftmaxCrossEntropy:     softmaxCrossEntropy,
 	graph.SoftmaxCrossEntropyGrad: softmaxCrossEntropyGrad,
+	graph.BinaryCrossEntropy:      binaryCrossEntropy,
+	graph.BinaryCrossEntropyGrad:  binaryCrossEntropyGrad,
 	graph.Accuracy:                accuracy,
 	graph.GlobalNorm:              globalNorm,
 	graph.RunningStats:            runningStats,
 	graph.SGD:                     sgd,
+	graph.AdamW:                   adam,
+	graph.LAMB:                    adam,
+	graph.GradSum:                 gradSum,
+	graph.Clear:                   clearAll,
+	graph.EMA:                     ema,
 }
 
 // dims are the sizes of a feature map (N, C, H, W) with its pixels in one number.

@@ -64,8 +64,8 @@ type operands struct {
 // Executable is a program on the oracle.
 type Executable struct {
 	values   []*graph.Value
-	buffers  [][]float64 // by Value.ID, in logical order
-	runs     [3][]func() // by phase
+	buffers  [][]float64                // by Value.ID, in logical order
+	runs     [graph.PhaseCount][]func() // by phase
 	readable map[*graph.Value]bool
 	memory   graph.Memory
 }

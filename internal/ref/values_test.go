@@ -93,8 +93,31 @@ var examples = []struct {
 	{
 		"smoothing and a row to ignore", graph.SoftmaxCrossEntropy,
 		graph.LossAttr{Smoothing: 0.5},
-		[]*operand{f(graph.Shape{2, 2}, 0, math.Log(3), 9, 9), {graph.Shape{2}, graph.Int32, []float64{1, -1}}},
+		[]*operand{f(graph.Shape{2, 2}, 0, math.Log(3), 9, 9), {graph.Shape{2}, graph.Int32, []float64{1, -1}}, nil, nil},
 		[]*operand{f(graph.Shape{1}, -0.75*math.Log(0.75)-0.25*math.Log(0.25)), f(graph.Shape{2, 2}, 0.25, 0.75, 0.5, 0.5)},
+	},
+	{
+		"mixed labels", graph.SoftmaxCrossEntropy,
+		graph.LossAttr{Smoothing: 0.5},
+		[]*operand{f(graph.Shape{1, 2}, 0, math.Log(3)), {graph.Shape{1}, graph.Int32, []float64{1}}, {graph.Shape{1}, graph.Int32, []float64{0}}, f(graph.Shape{1}, 0.75)},
+		[]*operand{f(graph.Shape{1}, -0.625*math.Log(0.75)-0.375*math.Log(0.25)), f(graph.Shape{1, 2}, 0.25, 0.75)},
+	},
+	{
+		"threshold, sum and a row to ignore", graph.BinaryCrossEntropy,
+		graph.BinaryLossAttr{Threshold: 0.2, SumClasses: true},
+		[]*operand{
+			f(graph.Shape{2, 3}, 0, math.Log(3), 0, 9, 9, 9),
+			{graph.Shape{2}, graph.Int32, []float64{1, -1}},
+			{graph.Shape{2}, graph.Int32, []float64{0, 0}},
+			f(graph.Shape{2}, 0.75, 0.5),
+		},
+		[]*operand{f(graph.Shape{1}, -2*math.Log(0.5)-math.Log(0.75))},
+	},
+	{
+		"targets as they are, mean over classes", graph.BinaryCrossEntropy,
+		graph.BinaryLossAttr{Smoothing: 0.5},
+		[]*operand{f(graph.Shape{1, 2}, math.Log(3), -math.Log(3)), {graph.Shape{1}, graph.Int32, []float64{0}}, nil, nil},
+		[]*operand{f(graph.Shape{1}, -0.75*math.Log(0.75)-0.25*math.Log(0.25))},
 	},
 	{
 		"ranks", graph.Accuracy, nil, // right; 5th; 6th; tie with a lower index is 2nd; NaN; ignored
@@ -110,7 +133,14 @@ var examples = []struct {
 		[]*operand{f(graph.Shape{2, 1, 1, 1}, 3, 5), f(graph.Shape{2}, 2, 4), f(graph.Shape{2}, 1, 0), f(graph.Shape{2}, 10, 1), f(graph.Shape{2}, 4, 16)},
 		[]*operand{f(graph.Shape{2, 1, 1, 1}, 3, 5), f(graph.Shape{2}, -9, -1)},
 	},
-	{"norm", graph.GlobalNorm, nil, []*operand{f(graph.Shape{2}, 2, 3), f(graph.Shape{1, 1}, 6)}, []*operand{f(graph.Shape{1}, 7)}},
+	{
+		"loss scale", graph.SoftmaxCrossEntropyGrad,
+		graph.LossAttr{},
+		[]*operand{f(graph.Shape{2, 2}, 0.25, 0.75, 0.5, 0.5), {graph.Shape{2}, graph.Int32, []float64{1, 0}}, nil, nil, f(graph.Shape{1}, 16)},
+		[]*operand{f(graph.Shape{2, 2}, 2, -2, -4, 4)},
+	},
+	{"norm", graph.GlobalNorm, nil, []*operand{nil, f(graph.Shape{2}, 2, 3), f(graph.Shape{1, 1}, 6)}, []*operand{f(graph.Shape{1}, 7)}},
+	{"loss scale", graph.GlobalNorm, nil, []*operand{f(graph.Shape{1}, 4), f(graph.Shape{2}, 2, 3), f(graph.Shape{1, 1}, 6)}, []*operand{f(graph.Shape{1}, 1.75)}},
 }
 
 func TestExamples(t *testing.T) {
@@ -162,25 +192,25 @@ func near(a, b float64) bool {
 	return math.Abs(a-b) <= 1e-6*max(1, math.Abs(b)) || math.IsNaN(a) && math.IsNaN(b)
 }
 
-// The update in two steps by hand: running statistics, and SGD with momentum, decay and Nesterov.
+// The update in two steps by hand: running statistics, and SGD with momentum, decay, Nesterov and a loss scale.
 func TestUpdate(t *testing.T) {
 	p := &graph.Program{}
-	vs := declare(p, []*operand{f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1})})
-	mean, variance, runningMean, runningVar, lr, grad, param, momentum := vs[0], vs[1], vs[2], vs[3], vs[4], vs[5], vs[6], vs[7]
+	vs := declare(p, []*operand{f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1}), f(graph.Shape{1})})
+	mean, variance, runningMean, runningVar, lr, scale, grad, param, momentum := vs[0], vs[1], vs[2], vs[3], vs[4], vs[5], vs[6], vs[7], vs[8]
 	p.Phases[graph.Update] = []*graph.Node{
 		{Op: graph.RunningStats, Attr: graph.RunningStatsAttr{Momentum: 0.25, Count: 5}, In: []*graph.Value{mean, variance}, Out: []*graph.Value{runningMean, runningVar}},
-		{Op: graph.SGD, Attr: graph.SGDAttr{Momentum: 0.5, WeightDecay: 0.25, Nesterov: true, Decay: []bool{true}}, In: []*graph.Value{lr, grad}, Out: []*graph.Value{param, momentum}},
+		{Op: graph.SGD, Attr: graph.SGDAttr{Momentum: 0.5, WeightDecay: 0.25, Nesterov: true, Decay: []bool{true}}, In: []*graph.Value{lr, scale, nil, grad}, Out: []*graph.Value{param, momentum}},
 	}
 	exe, err := ref.New().Compile(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := exe.(*ref.Executable)
-	for v, x := range map[*graph.Value]float64{mean: 4, variance: 8, runningVar: 2, lr: 0.5, grad: 3, param: 4} {
+	for v, x := range map[*graph.Value]float64{mean: 4, variance: 8, runningVar: 2, lr: 0.5, scale: 8, grad: 24, param: 4} {
 		e.Float64(v)[0] = x
 	}
 	for _, want := range [][4]float64{
-		// mean 0 + 1/4 (4 - 0); var 2 + 1/4 (8*5/4 - 2); d = 3 + 4/4 = 4, m = 4, step 4 + 4/2 = 6, param 4 - 3
+		// mean 0 + 1/4 (4 - 0); var 2 + 1/4 (8*5/4 - 2); d = 24/8 + 4/4 = 4, m = 4, step 4 + 4/2 = 6, param 4 - 3
 		{1, 4, 1, 4},
 		// 1 + 3/4; 4 + 6/4; d = 3.25, m = 2 + 3.25, step 3.25 + 2.625, param 1 - 2.9375
 		{1.75, 5.5, -1.9375, 5.25},

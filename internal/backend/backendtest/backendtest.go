@@ -31,6 +31,12 @@ type Options struct {
 	// Tolerance is the greatest error of an element relative to its tensor's greatest
 	// magnitude; 0 means 1e-4, for backends that compute in float32.
 	Tolerance float64
+	// Network, for a backend that computes in fewer bits, is how far whole networks may be off, see distances. There
+	// an activation near 0 falls to the other side, and single elements of a gradient with it. 0: each element within Tolerance.
+	Network float64
+	// Round, for a backend that keeps feature maps in fewer bits, rounds a float32 as it does: the data of every
+	// case are rounded beforehand, so that only results are compared. nil leaves them.
+	Round func(float32) float32
 }
 
 // RunAll runs the suite on the backend that open returns, as subtests named
@@ -46,6 +52,7 @@ func RunAll(t *testing.T, open func(testing.TB) backend.Backend, o Options) {
 			for _, d := range family.cases {
 				t.Run(d.name, func(t *testing.T) {
 					c := d.make()
+					c.round(o.Round)
 					report(t, "", c.check(b, c.p, o.Tolerance))
 					report(t, "activations: ", c.check(b, c.throughArena(), o.Tolerance))
 					report(t, "finite differences: ", c.checkGradients(b))
@@ -53,7 +60,7 @@ func RunAll(t *testing.T, open func(testing.TB) backend.Backend, o Options) {
 			}
 		})
 	}
-	t.Run("network", func(t *testing.T) { networks(t, open(t), o.Tolerance) })
+	t.Run("network", func(t *testing.T) { networks(t, open(t), o) })
 }
 
 func report(t *testing.T, prefix string, errs []error) {
@@ -105,10 +112,16 @@ func families() []family {
 		{"linear", linearCases()},
 		{"excitation", excitationCases()},
 		{"softmax_cross_entropy", softmaxCrossEntropyCases()},
+		{"binary_cross_entropy", binaryCrossEntropyCases()},
 		{"accuracy", accuracyCases()},
 		{"global_norm", globalNormCases()},
 		{"running_stats", runningStatsCases()},
 		{"sgd", sgdCases()},
+		{"adamw", adamCases(graph.AdamW)},
+		{"lamb", adamCases(graph.LAMB)},
+		{"grad_sum", gradSumCases()},
+		{"clear", clearCases()},
+		{"ema", emaCases()},
 	}
 }
 

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -110,6 +111,22 @@ func (c *testCase) rounded(v *graph.Value, step float32) *graph.Value {
 		x[i] = float32(int(x[i]/step)) * step
 	}
 	return v
+}
+
+// round rounds the data of every float32 input by f; nil leaves them, as it does what f makes infinite.
+func (c *testCase) round(f func(float32) float32) {
+	if f == nil {
+		return
+	}
+	for _, data := range c.data {
+		if x, ok := data.([]float32); ok {
+			for i := range x {
+				if y := f(x[i]); !math.IsInf(float64(y), 0) {
+					x[i] = y
+				}
+			}
+		}
+	}
 }
 
 func (c *testCase) node(ph graph.Phase, op graph.Op, attr any, in, out []*graph.Value) *graph.Node {

@@ -55,6 +55,9 @@ func convolutions() []convolution {
 		{1, 1, 13, 7, 3, 7, 7, 1, 3, 1},
 		{1, 5, 7, 13, 8, 1, 7, 1, 0, 1},
 		{3, 8, 13, 7, 5, 3, 1, 1, 0, 1},
+		// More than one tile of a backend that multiplies by tiles of up to 128, in each direction.
+		{2, 136, 13, 7, 144, 1, 1, 1, 0, 1},
+		{2, 40, 13, 14, 72, 3, 3, 2, 1, 1},
 	}
 }
 
@@ -117,7 +120,7 @@ func convInferenceCases() []definition {
 
 func earlySqueezeCases() []definition {
 	var ds []definition
-	for i, d := range convolutions() {
+	for i, d := range append(convolutions(), convolution{20, 70, 5, 5, 40, 1, 1, 1, 0, 1}, convolution{37, 144, 5, 5, 80, 3, 3, 1, 1, 2}) {
 		biased := i%2 == 0
 		ds = append(ds, definition{fmt.Sprintf("%v,bias=%v", d, biased), func(c *testCase) {
 			// A mean away from 0 keeps the result from being a small difference.

@@ -16,7 +16,7 @@ func featureMaps() []graph.Shape {
 
 func normalizeCases() []definition {
 	var ds []definition
-	for _, s := range []graph.Shape{{1, 1, 1, 1}, {3, 7, 13, 1}, {1, 13, 7, 3}, {3, 28, 13, 3}, {3, 1, 5, 5}, {1, 7, 1, 17}} {
+	for _, s := range []graph.Shape{{1, 1, 1, 1}, {3, 7, 13, 1}, {1, 13, 7, 3}, {3, 28, 13, 3}, {2, 16, 13, 3}, {3, 1, 5, 5}, {1, 8, 4, 5}, {1, 7, 1, 17}} {
 		ds = append(ds, definition{s.String(), func(c *testCase) {
 			n, h, w, channels := s[0], s[1], s[2], s[3]
 			pixels := make([]uint8, s.Elems())

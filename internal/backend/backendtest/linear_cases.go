@@ -6,10 +6,23 @@ import (
 	"senet/internal/graph"
 )
 
-// linearCases: with bias and without, the weight as a matrix and as a 1x1 convolution's, and with gradients not wanted.
+// linearCases: with bias and without, the weight as a matrix and as a 1x1 convolution's, and with gradients not wanted. The
+// last shapes are beyond a tile of 64, and each of the three products has a sum longer than 128.
 func linearCases() []definition {
 	var ds []definition
-	for _, d := range []struct{ n, in, out int }{{1, 1, 1}, {3, 5, 8}, {1, 17, 3}, {3, 32, 10}, {7, 64, 33}, {1, 8, 1}, {3, 1, 16}} {
+	for _, d := range []struct{ n, in, out int }{
+		{1, 1, 1},
+		{3, 5, 8},
+		{1, 17, 3},
+		{3, 32, 10},
+		{7, 64, 33},
+		{1, 8, 1},
+		{3, 1, 16},
+		{66, 130, 70},
+		{5, 192, 68},
+		{2, 12, 132},
+		{130, 20, 12},
+	} {
 		for bits := range 4 {
 			biased, asConv := bits&1 > 0, bits&2 > 0
 			ds = append(ds, definition{fmt.Sprintf("%dx%d,out=%d,bias=%v,1x1=%v", d.n, d.in, d.out, biased, asConv), func(c *testCase) {
@@ -38,7 +51,7 @@ func linearCases() []definition {
 
 func excitationCases() []definition {
 	var ds []definition
-	for _, d := range []struct{ n, c, r int }{{1, 1, 1}, {3, 5, 1}, {1, 16, 4}, {3, 17, 8}, {3, 32, 4}, {7, 8, 16}} {
+	for _, d := range []struct{ n, c, r int }{{1, 1, 1}, {3, 5, 1}, {1, 16, 4}, {3, 17, 8}, {3, 32, 4}, {7, 8, 16}, {37, 136, 72}} {
 		for bits := range 4 {
 			biased, asConv := bits&1 > 0, bits&2 > 0
 			ds = append(ds, definition{fmt.Sprintf("%dx%d,r=%d,bias=%v,1x1=%v", d.n, d.c, d.r, biased, asConv), func(c *testCase) {

@@ -19,36 +19,90 @@ func (c *testCase) labels(n, k int) *graph.Value {
 	return c.filled("labels", x, n)
 }
 
+// targets are labels of n rows below k and, if mixed, those mixed in with their shares: in some rows the same, 0 and 1.
+func (c *testCase) targets(n, k int, mixed bool) graph.Targets {
+	t := graph.Targets{Labels: c.labels(n, k)}
+	if !mixed {
+		return t
+	}
+	labels, share := make([]int32, n), make([]float32, n)
+	for i := range labels {
+		labels[i], share[i] = int32(c.random.IntN(k)), float32(c.random.Float64())
+		switch i {
+		case 3:
+			share[i] = 1
+		case 4:
+			share[i] = 0
+		case 6:
+			labels[i] = c.data[t.Labels].([]int32)[i]
+		}
+	}
+	t.MixedLabels, t.Share = c.filled("mixed labels", labels, n), c.filled("share", share, n)
+	return t
+}
+
 func softmaxCrossEntropyCases() []definition {
+	return lossCases(30, func(smoothing float32, _ int) any { return graph.LossAttr{Smoothing: smoothing} }, softmaxCrossEntropy)
+}
+
+func binaryCrossEntropyCases() []definition {
+	return lossCases(10, func(smoothing float32, variant int) any { // at 30 finite differences leave the straight piece
+		return graph.BinaryLossAttr{Smoothing: smoothing, Threshold: []float32{0, 0.2}[variant&1], SumClasses: variant&2 > 0}
+	}, binaryCrossEntropy)
+}
+
+// loss adds a loss and its gradient to a case. The loss scale is nil for 1.
+type loss func(c *testCase, logits *graph.Value, t graph.Targets, scale *graph.Value, attr any)
+
+// lossCases are those of a loss with attributes of each smoothing; variants count up. Logits spread by 1 and by wide.
+func lossCases(wide float64, attr func(smoothing float32, variant int) any, f loss) []definition {
 	var ds []definition
-	for _, d := range []struct{ n, k int }{{1, 2}, {3, 5}, {7, 10}, {3, 17}, {4, 1000}} {
-		for _, smoothing := range []float32{0, 0.1} {
-			for _, std := range []float64{1, 30} {
-				ds = append(ds, definition{fmt.Sprintf("%dx%d,smoothing=%g,std=%g", d.n, d.k, smoothing, std), func(c *testCase) {
-					softmaxCrossEntropy(c, c.asMap(c.normal("logits", 0, std, d.n, d.k)), c.labels(d.n, d.k), graph.LossAttr{Smoothing: smoothing})
-				}})
+	for i, d := range []struct{ n, k int }{{1, 2}, {3, 5}, {7, 10}, {7, 17}, {4, 1000}} {
+		for j, smoothing := range []float32{0, 0.1} {
+			for k, std := range []float64{1, wide} {
+				for l, mixed := range []bool{false, true} {
+					a := attr(smoothing, i+j+2*k+l)
+					ds = append(ds, definition{fmt.Sprintf("%dx%d,%+v,std=%g,mixed=%v", d.n, d.k, a, std, mixed), func(c *testCase) {
+						f(c, c.asMap(c.normal("logits", 0, std, d.n, d.k)), c.targets(d.n, d.k, mixed), nil, a)
+					}})
+				}
 			}
 		}
 	}
 	return append(ds,
 		definition{"no labels", func(c *testCase) {
-			softmaxCrossEntropy(c, c.mapIn("logits", 3, 10), c.filled("labels", []int32{-1, -1, -1}, 3), graph.LossAttr{})
+			labels := c.filled("labels", []int32{-1, -1, -1}, 3)
+			f(c, c.mapIn("logits", 3, 10), graph.Targets{Labels: labels}, nil, attr(0, 0))
+		}},
+		definition{"loss scale", func(c *testCase) {
+			scale := c.filled("loss scale", []float32{48}, 1)
+			f(c, c.mapIn("logits", 7, 10), c.targets(7, 10, true), scale, attr(0.1, 0))
 		}},
 		definition{"nan", func(c *testCase) {
 			logits := c.mapIn("logits", 3, 10)
 			c.poison(logits)
-			out := []*graph.Value{c.out("loss", 1), c.out("probabilities", 3, 10)}
-			c.node(forward, graph.SoftmaxCrossEntropy, graph.LossAttr{}, []*graph.Value{logits, c.filled("labels", []int32{1, 2, 3}, 3)}, out)
+			f(c, logits, graph.Targets{Labels: c.filled("labels", []int32{1, 2, 3}, 3)}, nil, attr(0, 0))
+			c.losses, c.gradients = nil, nil
 		}},
 	)
 }
 
-func softmaxCrossEntropy(c *testCase, logits, labels *graph.Value, a graph.LossAttr) {
+func softmaxCrossEntropy(c *testCase, logits *graph.Value, t graph.Targets, scale *graph.Value, attr any) {
 	loss, probabilities := c.out("loss", 1), c.mapOut("probabilities", logits.Shape...)
 	dlogits := c.mapOut("dlogits", logits.Shape...)
-	c.node(forward, graph.SoftmaxCrossEntropy, a, []*graph.Value{logits, labels}, []*graph.Value{loss, probabilities})
-	c.node(gradient, graph.SoftmaxCrossEntropyGrad, a, []*graph.Value{probabilities, labels}, []*graph.Value{dlogits})
-	c.loss(loss, nil)
+	c.node(forward, graph.SoftmaxCrossEntropy, attr, []*graph.Value{logits, t.Labels, t.MixedLabels, t.Share}, []*graph.Value{loss, probabilities})
+	c.node(gradient, graph.SoftmaxCrossEntropyGrad, attr,
+		[]*graph.Value{probabilities, t.Labels, t.MixedLabels, t.Share, scale}, []*graph.Value{dlogits})
+	c.loss(loss, scale)
+	c.derivatives([]*graph.Value{logits}, []*graph.Value{dlogits})
+}
+
+func binaryCrossEntropy(c *testCase, logits *graph.Value, t graph.Targets, scale *graph.Value, attr any) {
+	loss, dlogits := c.out("loss", 1), c.mapOut("dlogits", logits.Shape...)
+	c.node(forward, graph.BinaryCrossEntropy, attr, []*graph.Value{logits, t.Labels, t.MixedLabels, t.Share}, []*graph.Value{loss})
+	c.node(gradient, graph.BinaryCrossEntropyGrad, attr,
+		[]*graph.Value{logits, t.Labels, t.MixedLabels, t.Share, scale}, []*graph.Value{dlogits})
+	c.loss(loss, scale)
 	c.derivatives([]*graph.Value{logits}, []*graph.Value{dlogits})
 }
 

@@ -41,7 +41,7 @@ func newNetwork() (*network, error) {
 	logits := net.linear("fc", g.GlobalAvgPool("global_pool", x), classes)
 	net.ends = graph.Ends{
 		Image: image, Labels: labels, Logits: logits,
-		Loss:    g.SoftmaxCrossEntropy("loss", logits, labels, graph.LossAttr{Smoothing: 0.1}),
+		Loss:    g.SoftmaxCrossEntropy("loss", logits, graph.Targets{Labels: labels}, graph.LossAttr{Smoothing: 0.1}),
 		Correct: g.Accuracy("accuracy", logits, labels),
 	}
 	return net, g.Err()

@@ -80,6 +80,10 @@ func tailCases() []definition {
 		add(blockTail{y: graph.Shape{3, 17, 7, 13}, r: 4, biased: true, shortcut: shortcut, relu: true, mean: 30})
 	}
 	add(blockTail{y: graph.Shape{3, 8, 7, 5}, r: 4, biased: true, shortcut: "identity", relu: true, unwanted: true})
+	add(blockTail{y: graph.Shape{3, 8, 7, 5}, r: 4, biased: true, shortcut: "projection", relu: true, unwanted: true})
+	for i, shortcut := range []string{"none", "identity", "projection"} { // more than one tile of the products
+		add(blockTail{y: graph.Shape{37, 136, 2, 3}, r: 72, biased: i > 0, shortcut: shortcut, relu: true, two: i == 1})
+	}
 	return append(ds, definition{"nan", func(c *testCase) {
 		d := blockTail{y: graph.Shape{3, 8, 7, 5}, r: 4, biased: true, shortcut: "identity", relu: true}
 		in := d.inputs(c)
