@@ -1,0 +1,30 @@
+package kernels
+
+import "senet/internal/graph"
+
+// batchNorm is the block tail with nothing after the normalisation.
+func batchNorm(p *Planner, n *graph.Node) (Plan, error) {
+	t := tail{
+		in:   make([]*graph.Value, graph.TailShortcutBeta+1),
+		out:  make([]*graph.Value, graph.TailShortcutVar+1),
+		attr: graph.BNSEAddReLUAttr{Eps: n.Attr.(graph.BatchNormAttr).Eps},
+	}
+	copy(t.in, n.In[:3])
+	copy(t.out, n.Out)
+	return p.tail(t), nil
+}
+
+func batchNormGrad(p *Planner, n *graph.Node) (Plan, error) {
+	t := tailGrad{
+		tail: tail{
+			in:   make([]*graph.Value, graph.TailShortcutBeta+1),
+			out:  make([]*graph.Value, graph.TailShortcutVar+1),
+			attr: graph.BNSEAddReLUAttr{Eps: n.Attr.(graph.BatchNormAttr).Eps},
+		},
+		dout: n.In[0], grads: make([]*graph.Value, graph.TailShortcutBeta+1),
+	}
+	t.in[graph.TailY], t.in[graph.TailGamma] = n.In[1], n.In[2] // beta matters to a ReLU's mask and to SE alone
+	t.out[graph.TailMean], t.out[graph.TailVar] = n.In[3], n.In[4]
+	copy(t.grads, n.Out)
+	return p.tailGrad(t), nil
+}
