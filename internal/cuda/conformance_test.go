@@ -1,0 +1,60 @@
+package cuda
+
+import (
+	"flag"
+	"testing"
+
+	"senet/internal/backend"
+	"senet/internal/backend/backendtest"
+	"senet/internal/cuda/emu"
+	"senet/internal/kernels"
+)
+
+// precisions with how far an op may be off: half a unit in the last place of a bfloat16 is 2^-9, of a float16 2^-12, and
+// tf32 rounds the factors of products to 2^-12. What a whole network's gradient may be off is a third more than the
+// greatest distance found here, with one image in four and eight channels: an op's own error is what the first bound finds.
+var precisions = []struct {
+	of kernels.Precision
+	o  backendtest.Options
+}{
+	{kernels.Float32, backendtest.Options{}},
+	{kernels.TF32, backendtest.Options{Tolerance: 2e-3, Network: 7e-2}},
+	{kernels.BFloat16, backendtest.Options{Tolerance: 1.5e-2, Network: 0.4, Round: func(x float32) float32 { return bf16Float(bf16Bits(x)) }}},
+	{kernels.Float16, backendtest.Options{Tolerance: 2e-3, Network: 0.16, Round: func(x float32) float32 { return f16Float(f16Bits(x)) }}},
+}
+
+var seed = flag.Uint64("seed", 0, "of the order of threads, blocks and streams on the emulator")
+
+// TestConformance runs the suite that every backend passes, in each precision, on the emulated driver or with -gpu on the device.
+func TestConformance(t *testing.T) {
+	emu.Seed(*seed)
+	for _, p := range precisions {
+		if testing.Short() && p.of != kernels.BFloat16 {
+			continue
+		}
+		t.Run(p.of.String(), func(t *testing.T) {
+			backendtest.RunAll(t, func(t testing.TB) backend.Backend {
+				b := open(t, p.of)
+				if emu.Running() && p.of == kernels.Float16 {
+					b.device.sms = 1 // few blocks: kernels that take several rounds over their data do so on small ones too
+				}
+				return b
+			}, p.o)
+		})
+	}
+}
+
+// open is a backend that is closed with the test.
+func open(t testing.TB, p kernels.Precision) *Backend {
+	t.Helper()
+	b, err := New(Options{Precision: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}

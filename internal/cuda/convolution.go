@@ -1,0 +1,204 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"senet/internal/graph"
+	"senet/internal/kernels"
+)
+
+// workspaceLimit is the most that an engine of cuDNN may take beside its operands: those of 16-bit maps need a tenth at
+// most, and those of float32 maps that want a gigabyte would double the memory of a small batch.
+const workspaceLimit = 256 << 20
+
+// convolution is how cuDNN runs n: the plan, and the operands in the order of convKind.
+type convolution struct {
+	plan                    *convPlan
+	pattern                 convPattern
+	x, w, y, bias, residual *graph.Value
+	run                     *convRun
+}
+
+// convolutionOf is n for cuDNN to run; nil if n is no convolution, or one that only our own kernels run: those with a
+// gate, which cuDNN has no epilogue for, and gradients of a bias.
+func convolutionOf(n *graph.Node, precision kernels.Precision) *convolution {
+	c := &convolution{}
+	var x, y *graph.Value // maps of the forward convolution, whichever way it is run
+	p := &c.pattern
+	switch n.Op {
+	case graph.Conv:
+		if n.In[3] != nil {
+			return nil
+		}
+		p.kind = convForward
+		x, y, c.x, c.w, c.y, c.bias, c.residual = n.In[0], n.Out[0], n.In[0], n.In[1], n.Out[0], n.In[2], n.In[4]
+		p.bias, p.residual, p.relu = c.bias != nil, c.residual != nil, n.Attr.(graph.ConvAttr).ReLU
+	case graph.ConvGradInput:
+		p.kind = convGradInput
+		x, y, c.x, c.w, c.y = n.Out[0], n.In[0], n.In[0], n.In[1], n.Out[0]
+	case graph.ConvGradWeight:
+		if n.Out[1] != nil {
+			return nil
+		}
+		p.kind = convGradWeight
+		x, y, c.x, c.w, c.y = n.In[1], n.In[0], n.In[0], n.In[1], n.Out[0]
+	default:
+		return nil
+	}
+	weight, attr := c.w, n.Attr.(graph.ConvAttr)
+	if p.kind == convGradWeight {
+		weight = c.y
+	}
+	t := precision.Map()
+	p.n, p.c, p.h, p.w = x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	p.k, p.r, p.s, p.p, p.q = weight.Shape[0], weight.Shape[2], weight.Shape[3], y.Shape[2], y.Shape[3]
+	p.stride, p.pad, p.groups = attr.Stride, attr.Pad, attr.Groups
+	p.input, p.weight, p.output, p.biasType, p.tf32 = t, t, t, t, precision == kernels.TF32
+	return c
+}
+
+// planned is how cuDNN runs n; nil where our own kernels do, because cuDNN is not there, cannot, or was slower. Equal
+// convolutions share a plan.
+func (b *Backend) planned(n *graph.Node) (*convolution, error) {
+	if b.library == nil {
+		return nil, nil
+	}
+	c := convolutionOf(n, b.precision)
+	if c == nil {
+		return nil, nil
+	}
+	key := c.pattern.String()
+	plan, known := b.plans[key]
+	if !known {
+		var err error
+		if plan, err = b.tune(n); err != nil && !errors.Is(err, errNoEngine) {
+			return nil, fmt.Errorf("%s %q: %w", n.Op, n.Name, err)
+		}
+		b.plans[key] = plan
+	}
+	if plan == nil {
+		return nil, nil
+	}
+	c.plan = plan
+	return c, nil
+}
+
+// tune measures our own kernels and cuDNN's engines on n alone, with operands of its own.
+func (b *Backend) tune(n *graph.Node) (_ *convPlan, err error) {
+	alone, err := compile(b, onlyNode(n), false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, alone.release()) }()
+	workspace, err := b.device.alloc(workspaceLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.device.release(workspace)) }()
+	c := convolutionOf(alone.p.Phases[graph.Step][0], b.precision)
+	own := func() (time.Duration, error) { return b.time(func() error { return alone.issue(graph.Step) }) }
+	return b.library.choose(c.pattern, workspaceLimit, own, func(pl *convPlan) (took time.Duration, err error) {
+		run, err := pl.bind(alone.operand(c.x), alone.operand(c.w), alone.operand(c.y), alone.operand(c.bias), alone.operand(c.residual), uint64(workspace))
+		if err != nil {
+			return 0, err
+		}
+		defer run.free()
+		return b.time(run.run)
+	})
+}
+
+// onlyNode is a program of n alone, its operands States.
+func onlyNode(n *graph.Node) *graph.Program {
+	p := &graph.Program{}
+	of := map[*graph.Value]*graph.Value{nil: nil}
+	for _, v := range slices.Concat(n.In, n.Out) {
+		if _, done := of[v]; done {
+			continue
+		}
+		own := *v
+		own.ID, own.Role = len(p.Values), graph.State
+		of[v] = &own
+		p.Values = append(p.Values, &own)
+	}
+	alone := *n
+	alone.In, alone.Out = make([]*graph.Value, len(n.In)), make([]*graph.Value, len(n.Out))
+	for i, v := range n.In {
+		alone.In[i] = of[v]
+	}
+	for i, v := range n.Out {
+		alone.Out[i] = of[v]
+	}
+	p.Phases[graph.Step] = []*graph.Node{&alone}
+	return p
+}
+
+// operand is where v lies in the type of maps, 0 for nil.
+func (e *executable) operand(v *graph.Value) uint64 {
+	if v == nil {
+		return 0
+	}
+	if at, ok := e.copies[v]; ok {
+		return uint64(at)
+	}
+	return uint64(e.address[v.ID])
+}
+
+// time is what a run of f, which issues work to the compute stream, takes on the device: the mean of a few after one.
+func (b *Backend) time(f func() error) (_ time.Duration, err error) {
+	const runs = 5
+	var marks [2]*event
+	for i := range marks {
+		m, err := b.device.newEvent(true)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, m.destroy()) }()
+		marks[i] = m
+	}
+	for i := range runs + 1 {
+		if i == 1 {
+			if err := b.compute.record(marks[0]); err != nil {
+				return 0, err
+			}
+		}
+		if err := f(); err != nil {
+			return 0, err
+		}
+	}
+	if err := errors.Join(b.compute.record(marks[1]), marks[1].sync()); err != nil {
+		return 0, err
+	}
+	took, err := marks[1].since(marks[0])
+	return took / runs, err
+}
+
+// nodePlan is what the node needs beside cuDNN's run: its workspace, and where cuDNN leaves a weight's gradient in the type
+// of maps, room for that before it and the launch that widens it.
+func (c *convolution) nodePlan() kernels.Plan {
+	plan := kernels.Plan{Scratch: c.narrow() + c.plan.workspace()}
+	if c.narrow() > 0 {
+		plan.Launches = []kernels.Launch{kernels.Widen(c.y, c.pattern.output, 0)}
+	}
+	return plan
+}
+
+// narrow is the bytes of the workspace that hold the weight's gradient in the type of maps.
+func (c *convolution) narrow() int64 {
+	if c.pattern.kind != convGradWeight || c.pattern.output == kernels.F32 {
+		return 0
+	}
+	return roundUp(int64(c.y.Shape.Elems() * c.pattern.output.Size()))
+}
+
+// bind sets the addresses of its operands.
+func (c *convolution) bind(e *executable, scratch address) (err error) {
+	y := e.operand(c.y)
+	if c.narrow() > 0 {
+		y = uint64(scratch)
+	}
+	c.run, err = c.plan.bind(e.operand(c.x), e.operand(c.w), y, e.operand(c.bias), e.operand(c.residual), uint64(scratch)+uint64(c.narrow()))
+	return err
+}
