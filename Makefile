@@ -5,6 +5,9 @@ MAKEFLAGS += --no-print-directory
 
 export PATH := $(CURDIR)/.deps/bin:$(CURDIR)/.deps/lint:$(PATH)
 export CGO_ENABLED := 1
+# For gorgonia.org/cu and internal/cuda. Not CGO_CFLAGS: setting that drops Go's own -O2.
+export CGO_CPPFLAGS := -I$(CURDIR)/.deps/cuda/include
+export CGO_LDFLAGS := -L$(shell scripts/cuda/stub.sh --where)
 
 NAME ?= seresnet20-fashion-mnist# the config that `make run` takes
 FUZZTIME ?= 30s
@@ -23,12 +26,21 @@ help: ## List the targets
 deps: ## Install what the other targets need: they call it themselves
 	@scripts/deps.sh build lint data
 
+# Nearly nothing where no kernel changed. stdout stays free for `make env`.
+.PHONY: kernels
+kernels: ## Compile the CUDA kernels that senet embeds: other targets do it themselves
+	@scripts/deps.sh build >&2
+	@go run ./internal/kernels/compile
+
 # -r: the library is also found beside the binary, so bin and lib can move together.
 .PHONY: build
-build: ## Build bin/senet, and put the library that it needs into lib
-	@scripts/deps.sh build
+build: kernels ## Build bin/senet, and put the library that it needs into lib
 	install -C -D -m 755 .deps/onednn/lib/libdnnl.so.3 lib/libdnnl.so.3
 	go build -trimpath -buildvcs=false -ldflags '-r $$ORIGIN/../lib -X senet/internal/cli.Version=$(VERSION)' -o bin/senet ./cmd/senet
+
+.PHONY: env
+env: kernels ## Print the exports that `go` needs outside make: eval what `make -s env` prints
+	@printf "export %s='%s'\n" CGO_ENABLED 1 CGO_CPPFLAGS '$(CGO_CPPFLAGS)' CGO_LDFLAGS '$(CGO_LDFLAGS)'
 
 .PHONY: run
 run: build ## Train SE-ResNet-20 on Fashion-MNIST, evaluate it and write a report; NAME=... takes another config
@@ -41,25 +53,25 @@ run: build ## Train SE-ResNet-20 on Fashion-MNIST, evaluate it and write a repor
 
 .PHONY: test
 test: lint ## Check and test everything, as CI does
-	@scripts/deps.sh build onnx data
+	@scripts/deps.sh onnx data
 	go test ./...
 	@$(MAKE) race
 
 # Packages whose goroutines share memory; the others have none, and the oracle's loops would take minutes.
 .PHONY: race
-race: ## Run the tests of concurrent packages with the race detector
-	@scripts/deps.sh build data
-	go test -race ./internal/{cli,cpu,cuda,data,train}/...
+race: kernels ## Run the tests of concurrent packages with the race detector
+	@scripts/deps.sh data
+	go test -race ./internal/{cli,cpu,data,train}/...
+	go test -race -short ./internal/cuda/...
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (30s)
-	@scripts/deps.sh build
+fuzz: kernels ## Run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
 # errcheck: outside tests, a line drops its error only with //nolint:errcheck and a reason.
 .PHONY: lint
-lint: ## Check formats, modules and licences, and analyse the code
-	@scripts/deps.sh build lint
+lint: kernels ## Check formats, modules and licences, and analyse the code
+	@scripts/deps.sh lint
 	go mod verify
 	go mod tidy -diff
 	scripts/notice.sh
@@ -78,9 +90,10 @@ fmt: ## Format the code
 	@clang-format -i $(NATIVE)
 
 .PHONY: docker
-docker: ## Build the image senet, for CPU and GPU
+docker: ## Build the image senet, for CPU and GPU, and senet:slim without cuDNN
 	docker build --build-arg VERSION=$(VERSION) --tag senet:$(VERSION) --tag senet:latest .
+	docker build --build-arg VERSION=$(VERSION) --target slim --tag senet:slim .
 
 .PHONY: clean
 clean: ## Remove what was built; runs and .deps stay
-	rm -rf bin lib
+	rm -rf bin lib internal/kernels/kernels.zip

