@@ -1,10 +1,19 @@
 package data
 
-// Augment is the random changes to small training images. The zero value changes nothing.
+import "math/rand/v2"
+
+// Augment is the random changes to training images. The zero value changes nothing.
 type Augment struct {
-	Pad  int  // pixels of black around the image before it is cropped to its size at a random place
-	Flip bool // mirror half of the images left to right
+	Pad      int     // pixels of black around the image before it is cropped to its size at a random place; not for [Pictures]
+	Flip     bool    // mirror half of the images left to right
+	MinScale float64 // smallest share of the area of [Pictures] that a crop shows, in (0, 1]; ImageNet's usual is 0.08
+	// Pixels, if not nil, makes what is done to the cropped and mirrored images, once for each goroutine.
+	Pixels func() PixelChange
 }
+
+// PixelChange changes the pixels (H, W, C) of a training image in place. All that it draws comes from r, which depends on the
+// run's seed, the epoch and the sample alone.
+type PixelChange func(r *rand.Rand, pixels []uint8, h, w, c int)
 
 // change is what is done to one image.
 type change struct {

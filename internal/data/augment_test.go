@@ -55,7 +55,7 @@ func TestSwitchingOneAugmentationOffLeavesTheOther(t *testing.T) {
 			s.seek(1, 0, i, forAugment)
 			return a.draw(s)
 		}
-		both, flip, pad, none := draw(Augment{3, true}), draw(Augment{0, true}), draw(Augment{3, false}), draw(Augment{})
+		both, flip, pad, none := draw(Augment{Pad: 3, Flip: true}), draw(Augment{Flip: true}), draw(Augment{Pad: 3}), draw(Augment{})
 		if want := (change{flip: both.flip}); flip != want {
 			t.Errorf("sample %d: without padding %+v, want %+v", i, flip, want)
 		}

@@ -48,7 +48,7 @@ type slot struct {
 	batch  Batch
 	pixels []uint8 // of batch.Images
 	labels []int32 // of batch.Labels
-	rows   []int   // samples that count, by row
+	rows   []pick  // samples that count, by row
 
 	unfinished atomic.Int32  // tasks
 	filled     chan struct{} // has an element when no task is unfinished
@@ -86,7 +86,7 @@ func (it *Iterator) dispatch(first int) {
 	defer close(it.tasks)
 	l := it.loader
 	size := l.o.BatchSize
-	order := l.order(it.epoch)
+	order := l.sampler.order(it.epoch)
 	step := max(1, size/(tasksPerWorker*l.o.Workers))
 	for n := first; n < l.Batches(); n++ {
 		var s *slot
@@ -95,8 +95,13 @@ func (it *Iterator) dispatch(first int) {
 		case <-it.ctx.Done():
 			return
 		}
-		s.rows = order[n*size : min((n+1)*size, len(order))]
+		s.rows = order[min(n*size, len(order)):min((n+1)*size, len(order))] // none, of a rank with fewer images in evaluation
 		s.batch.Size = len(s.rows)
+		if l.pictures != nil {
+			for _, p := range s.rows {
+				l.pictures.announce(p.index)
+			}
+		}
 		s.unfinished.Store(int32((size + step - 1) / step))
 		it.ordered <- s // has room for all slots
 		for lo := 0; lo < size; lo += step {

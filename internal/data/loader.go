@@ -22,44 +22,75 @@ type LoaderOptions struct {
 	Seed      uint64 // of the order and the augmentation
 	Train     bool   // shuffle every epoch anew and drop the last batch if it is not full
 	Augment   Augment
+	Repeats   int // how often each drawn sample comes in a training epoch, whose length stays; 0: once
+	// Rank is which of the Ranks processes that share an epoch this is, from 0 on; with 0 ranks it is the only one. All
+	// have as many batches.
+	Rank, Ranks int
+	// Bad, if not nil, is told once of every image of [Pictures] that cannot be read in training: another image of its class
+	// stands in for it. It is called from one goroutine at a time.
+	Bad func(err error)
+}
+
+// check reports what makes no sense for images of h by w pixels.
+func (o LoaderOptions) check(h, w int, files bool) error {
+	switch a := o.Augment; {
+	case o.BatchSize < 1:
+		return fmt.Errorf("batch size is %d, want at least 1", o.BatchSize)
+	case o.Workers < 0:
+		return fmt.Errorf("%d workers, want at least 1, or 0 for one per processor", o.Workers)
+	case a.Pad < 0 || a.Pad >= min(h, w):
+		return fmt.Errorf("images of %dx%d pixels cannot be padded by %d before cropping", h, w, a.Pad)
+	case files && a.Pad > 0:
+		return fmt.Errorf("image files are not padded (by %d): their crops move", a.Pad)
+	case files && o.Train && !(a.MinScale > 0 && a.MinScale <= 1):
+		return fmt.Errorf("crops of at least %v of the area, want above 0 and at most 1", a.MinScale)
+	case o.Repeats < 0:
+		return fmt.Errorf("%d repeats, want at least 1, or 0 for 1", o.Repeats)
+	case o.Rank < 0 || o.Rank >= max(1, o.Ranks):
+		return fmt.Errorf("rank %d of %d", o.Rank, o.Ranks)
+	}
+	return nil
 }
 
 // Loader makes batches of a source. Its methods may be called from many goroutines at once.
 type Loader struct {
-	src     Source
-	o       LoaderOptions
-	h, w, c int // of every image
+	src         Source
+	pictures    *Pictures    // src, if it is one
+	substitutes *substitutes // for pictures in training, else nil
+	o           LoaderOptions
+	sampler     sampler
+	h, w, c     int // of every image
 }
 
 // NewLoader makes a loader of src. It fails if the options make no sense for src, or if there are
 // too few images for a single batch; the latter wraps ErrBadData.
 func NewLoader(src Source, o LoaderOptions) (*Loader, error) {
-	h, w, c := src.Shape()
-	switch {
-	case o.BatchSize < 1:
-		return nil, fmt.Errorf("loader: batch size is %d, want at least 1", o.BatchSize)
-	case o.Workers < 0:
-		return nil, fmt.Errorf("loader: %d workers, want at least 1, or 0 for one per processor", o.Workers)
-	case o.Augment.Pad < 0 || o.Augment.Pad >= min(h, w):
-		return nil, fmt.Errorf("loader: images of %dx%d pixels cannot be padded by %d before cropping", h, w, o.Augment.Pad)
-	case src.Len() == 0:
-		return nil, fmt.Errorf("loader: %w: the data set has no images", ErrBadData)
-	case o.Train && src.Len() < o.BatchSize:
-		return nil, fmt.Errorf("loader: %w: the data set has %d images, fewer than one training batch of %d", ErrBadData, src.Len(), o.BatchSize)
+	l := &Loader{src: src}
+	l.h, l.w, l.c = src.Shape()
+	l.pictures, _ = src.(*Pictures)
+	if err := o.check(l.h, l.w, l.pictures != nil); err != nil {
+		return nil, fmt.Errorf("loader: %w", err)
 	}
+	o.Repeats, o.Ranks = max(1, o.Repeats), max(1, o.Ranks)
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	return &Loader{src: src, o: o, h: h, w: w, c: c}, nil
+	switch step := o.BatchSize * o.Ranks; {
+	case src.Len() == 0:
+		return nil, fmt.Errorf("loader: %w: the data set has no images", ErrBadData)
+	case o.Train && src.Len() < step:
+		return nil, fmt.Errorf("loader: %w: the data set has %d images, fewer than one training batch of %d", ErrBadData, src.Len(), step)
+	}
+	l.o = o
+	l.sampler = sampler{n: src.Len(), seed: o.Seed, train: o.Train, repeats: o.Repeats, rank: o.Rank, ranks: o.Ranks, batch: o.BatchSize}
+	if l.pictures != nil && o.Train {
+		l.substitutes = &substitutes{ix: l.pictures.Index, tell: o.Bad}
+	}
+	return l, nil
 }
 
 // Batches is the number of batches in an epoch.
-func (l *Loader) Batches() int {
-	if l.o.Train {
-		return l.src.Len() / l.o.BatchSize
-	}
-	return (l.src.Len() + l.o.BatchSize - 1) / l.o.BatchSize
-}
+func (l *Loader) Batches() int { return l.sampler.batches() }
 
 // Epoch starts an epoch at batch firstBatch, both counted from 0, and yields from there on what the whole
 // epoch yields. The iterator must be closed. Errors, those of an impossible firstBatch too, come from Next.
@@ -79,60 +110,11 @@ func (l *Loader) Epoch(ctx context.Context, epoch, firstBatch int) *Iterator {
 	return it
 }
 
-// Sample draws one sample as the epoch draws it, into pixels (H, W, C), and returns its label.
+// Sample draws one sample as the epoch draws it, into pixels (H, W, C), and returns its label. Of a repeated sample it is
+// the first copy.
 func (l *Loader) Sample(epoch, index int, pixels []uint8) (label int32, err error) {
 	if want := l.h * l.w * l.c; len(pixels) != want {
 		return 0, fmt.Errorf("sample %d: %d bytes for an image of %d", index, len(pixels), want)
 	}
-	return l.newReader().read(epoch, index, pixels)
-}
-
-// order lists the samples of an epoch.
-func (l *Loader) order(epoch int) []int {
-	if l.o.Train {
-		return permutation(l.o.Seed, epoch, l.src.Len())
-	}
-	order := make([]int, l.src.Len())
-	for i := range order {
-		order[i] = i
-	}
-	return order
-}
-
-// reader reads and augments samples; one goroutine at a time may use it.
-type reader struct {
-	*Loader
-	random *stream
-	before []uint8 // (H, W, C), the image before cropping
-}
-
-func (l *Loader) newReader() *reader {
-	r := &reader{Loader: l, random: newStream()}
-	if l.o.Augment.Pad > 0 {
-		r.before = make([]uint8, l.h*l.w*l.c)
-	}
-	return r
-}
-
-func (r *reader) read(epoch, index int, pixels []uint8) (int32, error) {
-	a, into := r.o.Augment, pixels
-	if a.Pad > 0 {
-		into = r.before
-	}
-	label, err := r.src.Read(index, into)
-	if err != nil {
-		return 0, fmt.Errorf("sample %d: %w", index, err)
-	}
-	if a == (Augment{}) {
-		return label, nil
-	}
-	r.random.seek(r.o.Seed, epoch, index, forAugment)
-	d := a.draw(r.random)
-	if a.Pad > 0 {
-		crop(pixels, into, r.h, r.w, r.c, a.Pad, d)
-	}
-	if d.flip {
-		mirror(pixels, r.h, r.w, r.c)
-	}
-	return label, nil
+	return l.newReader().read(epoch, pick{index: index}, pixels)
 }

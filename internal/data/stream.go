@@ -12,6 +12,8 @@ type purpose uint64
 const (
 	forOrder purpose = 1 + iota
 	forAugment
+	forCrop   // of an image file
+	forPixels // Augment.Pixels
 )
 
 // stream draws random numbers that depend on nothing but its key.
@@ -28,6 +30,8 @@ func newStream() *stream {
 
 // seek goes to the start of the numbers of a key. ChaCha8 is keyed with the four words as they are:
 // unlike with a small generator, neighbouring keys give unrelated numbers without hashing first.
+//
+// Copies of a repeated sample have keys of their own; copy 0 has those of a sample that is not repeated.
 func (s *stream) seek(seed uint64, epoch int, index int, use purpose) {
 	var key [32]byte
 	for i, word := range []uint64{seed, uint64(epoch), uint64(index), uint64(use)} {
