@@ -26,6 +26,7 @@ var ErrNoProfile = errors.New("the backend has no profile")
 // Options say what is measured.
 type Options struct {
 	Train         bool // whole training steps, not inference
+	LossScale     bool // scale the loss's gradient, as training in float16 does
 	Steps, Warmup int  // of each network; those of the warm-up are not counted
 	Profile       bool // also measure every node
 	Now           func() time.Time
@@ -63,6 +64,15 @@ func (r Result) ImagesPerSecond() Spread {
 	return spread(xs)
 }
 
+// Seconds is how long the steps took.
+func (r Result) Seconds() Spread {
+	var xs []float64
+	for _, t := range r.Times {
+		xs = append(xs, t.Seconds())
+	}
+	return spread(xs)
+}
+
 // Ratio is the time of a for one of b, step by step.
 func Ratio(a, b Result) Spread {
 	var xs []float64
@@ -81,7 +91,7 @@ func Run(ctx context.Context, b backend.Backend, nets []*model.Network, o Option
 		}
 	}()
 	for _, net := range nets {
-		c, err := open(b, net, o.Train)
+		c, err := open(b, net, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", net.Name, err)
 		}
@@ -119,20 +129,24 @@ func Run(ctx context.Context, b backend.Backend, nets []*model.Network, o Option
 type contender struct {
 	exe    backend.Executable
 	phases []graph.Phase // of a step
+	loss   *graph.Value
 }
 
-func open(b backend.Backend, net *model.Network, train bool) (_ *contender, err error) {
+func open(b backend.Backend, net *model.Network, o Options) (_ *contender, err error) {
 	var p *graph.Program
 	c := &contender{phases: []graph.Phase{graph.Step}}
-	if train {
+	if o.Train {
 		c.phases = append(c.phases, graph.Update)
-		p, err = graph.Training(net.Graph, net.Ends, graph.TrainingOptions{SGD: graph.SGDOptions{Momentum: 0.9, WeightDecay: 1e-4}})
+		p, err = graph.Training(net.Graph, net.Ends, graph.TrainingOptions{
+			SGD: graph.SGDOptions{Momentum: 0.9, WeightDecay: 1e-4}, LossScale: o.LossScale,
+		})
 	} else {
 		p, err = graph.Inference(net.Graph, net.Ends, graph.InferenceOptions{})
 	}
 	if err != nil {
 		return nil, err
 	}
+	c.loss = p.Loss
 	if c.exe, err = b.Compile(p); err != nil {
 		return nil, err
 	}
@@ -142,7 +156,8 @@ func open(b backend.Backend, net *model.Network, train bool) (_ *contender, err 
 	return c, nil
 }
 
-// fill writes weights, images and labels. The learning rate is small enough for random labels not to diverge.
+// fill writes weights, images and labels. The learning rate is small enough for random labels not to diverge, the loss
+// scale for drawn weights not to overflow.
 func fill(exe backend.Executable, p *graph.Program) error {
 	r := rand.New(rand.NewPCG(1, 1))
 	write := func(v *graph.Value, backing any) error {
@@ -159,19 +174,24 @@ func fill(exe backend.Executable, p *graph.Program) error {
 	if p.LearningRate != nil {
 		err = errors.Join(err, write(p.LearningRate, []float32{1e-3}))
 	}
+	if p.LossScale != nil {
+		err = errors.Join(err, write(p.LossScale, []float32{256}))
+	}
 	if p.StepCount != nil {
 		err = errors.Join(err, write(p.StepCount, []int32{0}))
 	}
 	return err
 }
 
+// step ends when the device is done, which Read waits for.
 func (c *contender) step() error {
 	for _, ph := range c.phases {
 		if err := c.exe.Run(ph); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := c.exe.Read(c.loss)
+	return err
 }
 
 func (c *contender) startProfile() error {

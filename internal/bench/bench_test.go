@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"gorgonia.org/tensor"
+
 	"senet/internal/backend"
 	"senet/internal/cpu"
 	"senet/internal/graph"
@@ -39,7 +41,7 @@ func TestRun(t *testing.T) {
 			return now
 		}
 		rs, err := Run(t.Context(), b, []*model.Network{network(t, "seresnet20_cifar"), network(t, "resnet20_cifar")},
-			Options{Train: train, Steps: 3, Warmup: 1, Profile: true, Now: clock})
+			Options{Train: train, LossScale: train, Steps: 3, Warmup: 1, Profile: true, Now: clock})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,6 +92,45 @@ type refusing struct{ backend.Backend }
 
 func (refusing) Compile(p *graph.Program) (backend.Executable, error) {
 	return nil, backend.Unsupported("refusing", p.Nodes()[0])
+}
+
+// TestStepsWaitForTheDevice: each ends with a read of the loss, since Run may return before the device is done.
+func TestStepsWaitForTheDevice(t *testing.T) {
+	for _, train := range []bool{false, true} {
+		b := &reading{Backend: ref.New()}
+		if _, err := Run(t.Context(), b, []*model.Network{network(t, "resnet20_cifar")}, Options{Train: train, Steps: 1, Now: time.Now}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(b.read); n != 1 || b.read[0] != "loss" {
+			t.Errorf("training %v: read %q after a step", train, b.read)
+		}
+	}
+}
+
+// reading notes what is read after the last run.
+type reading struct {
+	backend.Backend
+	read []string
+}
+
+func (b *reading) Compile(p *graph.Program) (backend.Executable, error) {
+	exe, err := b.Backend.Compile(p)
+	return readingExe{exe, b}, err
+}
+
+type readingExe struct {
+	backend.Executable
+	b *reading
+}
+
+func (e readingExe) Run(ph graph.Phase) error {
+	e.b.read = nil
+	return e.Executable.Run(ph)
+}
+
+func (e readingExe) Read(v *graph.Value) (*tensor.Dense, error) {
+	e.b.read = append(e.b.read, v.Name)
+	return e.Executable.Read(v)
 }
 
 func TestSpread(t *testing.T) {

@@ -3,7 +3,9 @@ package report
 import (
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/plotter"
 )
@@ -17,6 +19,7 @@ type curve struct {
 	Alt         string // what it shows, in words
 	Lines       []line
 	SVG         template.HTML
+	from        float64 // the y axis starts here or lower; NaN: at the lowest value
 }
 
 // line is one line of a plot. Points that are not finite are left out.
@@ -33,23 +36,63 @@ func newCurves(m Metrics) ([]curve, error) {
 	}
 	step := func(y func(Step) float64) plotter.XYs { return overSteps(m, y) }
 	epoch := func(y func(Epoch) float64) plotter.XYs { return overEpochs(m, y) }
-	all := []struct {
-		curve
-		from float64 // the y axis starts here; NaN: at the lowest value
-	}{
-		{curve{Title: "Loss", Lines: []line{
-			{Name: "train", Points: step(func(s Step) float64 { return s.Loss })},
-			{Name: "val", Points: epoch(func(e Epoch) float64 { return e.ValLoss }), Dots: true},
-		}}, 0},
-		{curve{Title: "Top-1 accuracy", Unit: "%", Lines: []line{
-			{Name: "train", Points: step(func(s Step) float64 { return s.Top1 })},
-			{Name: "val", Points: epoch(func(e Epoch) float64 { return e.ValTop1 }), Dots: true},
-		}}, math.NaN()},
-		{curve{Title: "Learning rate", Lines: []line{{Points: step(func(s Step) float64 { return s.LR })}}}, 0},
-		{curve{Title: "Speed", Unit: "img/s", Lines: []line{{Points: step(func(s Step) float64 {
-			return float64(s.Images) / s.StepTime.Seconds()
-		})}}}, 0},
+	curves := []curve{
+		{Title: "Loss", Lines: []line{
+			{Name: "train", Points: step(trainLoss)}, {Name: "val", Points: epoch(valLoss), Dots: true},
+		}},
+		{Title: "Top-1 accuracy", Unit: "%", from: math.NaN(), Lines: []line{
+			{Name: "train", Points: step(trainTop1)}, {Name: "val", Points: epoch(valTop1), Dots: true},
+		}},
+		{Title: "Learning rate", Lines: []line{{Points: step(learningRate)}}},
+		{Title: "Speed", Unit: "img/s", Lines: []line{{Points: step(speed)}}},
 	}
+	mean, saturated := curve{Title: "Mean SE gate"}, curve{Title: "Saturated SE gates", Unit: "%"}
+	for _, stage := range stages(m) {
+		name := fmt.Sprintf("stage %d", stage)
+		mean.Lines = append(mean.Lines, line{Name: name, Points: epoch(gate(stage, meanGate)), Dots: true})
+		saturated.Lines = append(saturated.Lines, line{Name: name, Points: epoch(gate(stage, saturation)), Dots: true})
+	}
+	return drawCurves(append(curves, mean, saturated))
+}
+
+// What is plotted.
+
+func trainLoss(s Step) float64    { return s.Loss }
+func trainTop1(s Step) float64    { return s.Top1 }
+func learningRate(s Step) float64 { return s.LR }
+func speed(s Step) float64        { return float64(s.Images) / s.StepTime.Seconds() }
+func valLoss(e Epoch) float64     { return e.ValLoss }
+func valTop1(e Epoch) float64     { return e.ValTop1 }
+func meanGate(g Gates) float64    { return g.Mean }
+func saturation(g Gates) float64  { return g.High + g.Low }
+
+// gate is y of a stage's gates, NaN in an epoch that has none.
+func gate(stage int, y func(Gates) float64) func(Epoch) float64 {
+	return func(e Epoch) float64 {
+		for _, g := range e.Gates {
+			if g.Stage == stage {
+				return y(g)
+			}
+		}
+		return math.NaN()
+	}
+}
+
+// stages are those that have gates in any of the records.
+func stages(ms ...Metrics) []int {
+	set := map[int]bool{}
+	for _, m := range ms {
+		for _, e := range m.Epochs {
+			for _, g := range e.Gates {
+				set[g.Stage] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// drawCurves draws those that have a point.
+func drawCurves(all []curve) ([]curve, error) {
 	var curves []curve
 	for _, c := range all {
 		if c.empty() {
@@ -60,7 +103,7 @@ func newCurves(m Metrics) ([]curve, error) {
 			return nil, fmt.Errorf("plot %q: %w", c.Title, err)
 		}
 		c.SVG, c.Alt = svg, c.describe()
-		curves = append(curves, c.curve)
+		curves = append(curves, c)
 	}
 	return curves, nil
 }

@@ -53,10 +53,12 @@ type Fact struct {
 var (
 	//go:embed report.html.tmpl
 	pageText string
+	//go:embed curves.html.tmpl
+	curvesText string
 	//go:embed report.css
 	style string
 
-	pageTemplate = template.Must(template.New("report").Parse(pageText))
+	pageTemplate = template.Must(template.New("report").Parse(pageText + curvesText))
 )
 
 // page is what the template shows.

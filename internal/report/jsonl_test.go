@@ -55,10 +55,11 @@ func steps(j *JSONL, first, last int, loss float64) error {
 
 func TestMetricsComeBackAsTheyWereWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	step := Step{Epoch: 1, Step: 2, GlobalStep: 2, Images: 128, Loss: 0.1, Top1: 1.0 / 3, LR: 0.1, StepTime: 123456789, DataWait: 4567}
+	step := Step{Epoch: 1, Step: 2, GlobalStep: 2, Images: 128, Loss: 0.1, Top1: 1.0 / 3, LR: 0.1, StepTime: 123456789, DataWait: 4567, LossScale: 1024}
 	epoch := Epoch{
 		Epoch: 1, GlobalStep: 6, TrainLoss: 0.1, TrainTop1: 0.2, TrainTop5: 0.3, ValLoss: 0.4, ValTop1: 0.5, ValTop5: 0.6,
 		ImagesPerSecond: 0.7, Duration: 98765 * time.Microsecond, Best: true,
+		Gates: []Gates{{Stage: 1, Mean: 0.5, High: 12.5, Low: 0.25}, {Stage: 3, Mean: 1.0 / 3}},
 	}
 	finish := Summary{BestTop1: 91.2, BestEpoch: 1, Checkpoint: `a "b"/best`, Duration: time.Hour, PeakBytes: 1 << 40}
 	recordTo(t, path, func(j *JSONL) error {

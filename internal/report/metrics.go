@@ -11,6 +11,9 @@ import (
 	"slices"
 )
 
+// ErrBadRecord is wrapped by every error about a record that cannot be read.
+var ErrBadRecord = errors.New("bad record")
+
 // Metrics are the record of a run, of all its attempts together.
 type Metrics struct {
 	Run    Run      // of the last attempt
@@ -26,7 +29,7 @@ type Metrics struct {
 func ReadMetrics(path string) (Metrics, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("read metrics: %w", err)
+		return Metrics{}, fmt.Errorf("%w: %w", ErrBadRecord, err)
 	}
 	defer f.Close() //nolint:errcheck // only read from
 	var m Metrics
@@ -35,13 +38,13 @@ func ReadMetrics(path string) (Metrics, error) {
 		line, err := r.ReadBytes('\n')
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
-			return Metrics{}, fmt.Errorf("read %s: %w", path, err)
+			return Metrics{}, fmt.Errorf("%w: read %s: %w", ErrBadRecord, path, err)
 		}
 		if last && !json.Valid(line) { // empty, or cut short
 			return m, nil
 		}
 		if err := m.add(bytes.TrimSpace(line)); err != nil {
-			return Metrics{}, fmt.Errorf("read %s:%d: %w", path, n, err)
+			return Metrics{}, fmt.Errorf("%w: %s:%d: %w", ErrBadRecord, path, n, err)
 		}
 		if last {
 			return m, nil

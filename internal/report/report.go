@@ -52,6 +52,7 @@ type Step struct {
 	LR         float64
 	StepTime   time.Duration // from one step's start to the next's, DataWait included
 	DataWait   time.Duration // waiting for the batch
+	LossScale  float64       // by which the loss's gradient was multiplied; 0 without a loss scale
 }
 
 // Epoch is the outcome of one epoch of training and the evaluation after it.
@@ -67,6 +68,7 @@ type Epoch struct {
 	ImagesPerSecond float64       // of training
 	Duration        time.Duration // training and evaluation
 	Best            bool          // the best epoch so far
+	Gates           []Gates       // by stage; nil for a network without SE blocks
 }
 
 // Summary is the outcome of a run that reached its last epoch.

@@ -23,17 +23,30 @@ const plotWidth, plotHeight = 440, 220
 // Colours stand for the style sheet's variables, which differ between light and dark: the drawing
 // library knows only fixed ones, so these are replaced in its output.
 var (
-	inkColor   = color.RGBA{R: 1, G: 0, B: 1, A: 255}
-	gridColor  = color.RGBA{R: 1, G: 0, B: 2, A: 255}
-	lineColors = []color.RGBA{{R: 1, G: 0, B: 3, A: 255}, {R: 1, G: 0, B: 4, A: 255}}
+	inkColor  = color.RGBA{R: 1, G: 0, B: 1, A: 255}
+	gridColor = color.RGBA{R: 1, G: 0, B: 2, A: 255}
 
-	toStyle = strings.NewReplacer(
-		"#010001", "var(--muted)", "#010002", "var(--grid)", "#010003", "var(--line-1)", "#010004", "var(--line-2)",
-		"font-family:Liberation Sans", "font-family:inherit",
-	)
+	toStyle = strings.NewReplacer(styles()...)
 )
 
-// drawSVG plots lines over epochs as an svg element. The y axis starts at from, or at the lowest value if
+// sans is the font of all texts.
+var sans = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 11}
+
+// maxLines is how many lines a plot can have: the style sheet has as many colours.
+const maxLines = 8
+
+func lineColor(i int) color.RGBA { return color.RGBA{R: 1, G: 0, B: uint8(3 + i), A: 255} }
+
+// styles pairs what the drawing library writes with what the page wants.
+func styles() []string {
+	s := []string{"#010001", "var(--muted)", "#010002", "var(--grid)", "font-family:Liberation Sans", "font-family:inherit"}
+	for i := range maxLines {
+		s = append(s, fmt.Sprintf("#0100%02X", lineColor(i).B), fmt.Sprintf("var(--line-%d)", i+1))
+	}
+	return s
+}
+
+// drawSVG plots lines, at most maxLines, over epochs as an svg element. The y axis starts at from, or at the lowest value if
 // from is NaN.
 func drawSVG(lines []line, from float64) (template.HTML, error) {
 	p := plot.New()
@@ -42,7 +55,7 @@ func drawSVG(lines []line, from float64) (template.HTML, error) {
 	grid.Vertical.Color, grid.Horizontal.Color, grid.Horizontal.Width = nil, gridColor, 1
 	p.Add(grid)
 	for i, l := range lines {
-		if err := addLine(p, l, lineColors[i]); err != nil {
+		if err := addLine(p, l, lineColor(i)); err != nil {
 			return "", err
 		}
 	}
@@ -91,7 +104,6 @@ func styleAxis(a *plot.Axis, low, high float64, count int) {
 	}
 	step := roundStep((high - low) / float64(count))
 	a.Min, a.Max = math.Floor(low/step)*step, math.Ceil(high/step)*step
-	sans := font.Font{Typeface: "Liberation", Variant: "Sans", Size: 11}
 	a.LineStyle.Width, a.Tick.LineStyle.Width, a.Tick.Length = 0, 0, 3
 	a.Tick.Label.Font, a.Tick.Label.Color, a.Tick.Marker = sans, inkColor, plot.ConstantTicks(ticks(a.Min, a.Max, step))
 	a.Label.TextStyle.Font, a.Label.TextStyle.Color = sans, inkColor

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// TensorBoard writes a run's scalars as a TensorBoard event file, by global step.
+// TensorBoard writes a run's scalars and the histograms of its gates as a TensorBoard event file, by global step.
 type TensorBoard struct {
 	dir string
 	now func() time.Time
@@ -49,6 +49,9 @@ func (t *TensorBoard) Start(r Run) error {
 // Step writes the scalars of train. A skipped step has a loss, NaN, but no accuracy.
 func (t *TensorBoard) Step(s Step) error {
 	values := []scalar{{"train/loss", s.Loss}, {"train/lr", s.LR}}
+	if s.LossScale > 0 {
+		values = append(values, scalar{"train/loss_scale", s.LossScale})
+	}
 	if finite(s.Loss) {
 		values = append(values, scalar{"train/top1", s.Top1})
 	}
@@ -58,9 +61,20 @@ func (t *TensorBoard) Step(s Step) error {
 	return t.scalars(s.GlobalStep, values...)
 }
 
-// Epoch writes the scalars of val.
+// Epoch writes the scalars of val, and a histogram of each stage's gates.
 func (t *TensorBoard) Epoch(e Epoch) error {
-	return t.scalars(e.GlobalStep, scalar{"val/loss", e.ValLoss}, scalar{"val/top1", e.ValTop1}, scalar{"val/top5", e.ValTop5})
+	if err := t.scalars(e.GlobalStep, scalar{"val/loss", e.ValLoss}, scalar{"val/top1", e.ValTop1}, scalar{"val/top5", e.ValTop5}); err != nil {
+		return err
+	}
+	var summary []byte
+	for _, g := range e.Gates {
+		h := protowire.AppendBytes(protowire.AppendTag(nil, valueHisto, protowire.BytesType), histogram(g.Values))
+		summary = appendValue(summary, fmt.Sprintf("gates/stage%d", g.Stage), h)
+	}
+	if summary == nil {
+		return nil
+	}
+	return t.write(e.GlobalStep, eventSummary, summary)
 }
 
 // Finish has nothing to add.
@@ -93,17 +107,22 @@ const (
 	summaryValue = 1
 	valueTag     = 1
 	valueSimple  = 2
+	valueHisto   = 5
 )
 
 func (t *TensorBoard) scalars(step int, values ...scalar) error {
 	var summary []byte
 	for _, v := range values {
-		var b []byte
-		b = protowire.AppendString(protowire.AppendTag(b, valueTag, protowire.BytesType), v.tag)
-		b = protowire.AppendFixed32(protowire.AppendTag(b, valueSimple, protowire.Fixed32Type), math.Float32bits(float32(v.value)))
-		summary = protowire.AppendBytes(protowire.AppendTag(summary, summaryValue, protowire.BytesType), b)
+		simple := protowire.AppendFixed32(protowire.AppendTag(nil, valueSimple, protowire.Fixed32Type), math.Float32bits(float32(v.value)))
+		summary = appendValue(summary, v.tag, simple)
 	}
 	return t.write(step, eventSummary, summary)
+}
+
+// appendValue appends a Summary.Value to a Summary; field is its encoded simple_value or histo.
+func appendValue(summary []byte, tag string, field []byte) []byte {
+	b := protowire.AppendString(protowire.AppendTag(nil, valueTag, protowire.BytesType), tag)
+	return protowire.AppendBytes(protowire.AppendTag(summary, summaryValue, protowire.BytesType), append(b, field...))
 }
 
 // write appends an Event whose one field, besides time and step, is what.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -161,11 +163,27 @@ func (t *Terminal) clear() error {
 	return err
 }
 
-// Finish writes the run's last line.
+// Finish writes what came of the run and the command to go on with.
 func (t *Terminal) Finish(s Summary) error {
-	_, err := fmt.Fprintf(t.w, "done: best top-1 %.2f %% in epoch %d, checkpoint %s, took %s, peak memory %s\n",
-		s.BestTop1, s.BestEpoch, s.Checkpoint, formatDuration(s.Duration), FormatBytes(s.PeakBytes))
+	_, err := fmt.Fprintf(t.w, "done: best top-1 %.2f %% in epoch %d, took %s, peak memory %s\n",
+		s.BestTop1, s.BestEpoch, formatDuration(s.Duration), FormatBytes(s.PeakBytes))
+	if err != nil || s.Checkpoint == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(t.w, "checkpoint: %s\nevaluate: senet eval --checkpoint %s --report %s\n",
+		s.Checkpoint, quote(s.Checkpoint), quote(filepath.Join(filepath.Dir(s.Checkpoint), "report.html")))
 	return err
+}
+
+// plainWord is what a shell takes as it stands.
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// quote writes s as a word of a shell's command line.
+func quote(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // Close leaves an interrupted epoch's bar on the terminal and ends its line.

@@ -56,7 +56,9 @@ epoch 1/2 done: train loss 0.5000 top-1 80.00 %, val loss 0.2500 top-1 90.00 % t
 epoch 2/2 step 3/6 loss 0.1263 top-1 40.00 % lr 0.125 25 img/s data 25 % eta 14s
 epoch 2/2 step 6/6 loss 0.1089 top-1 47.50 % lr 0.125 25 img/s data 25 % eta 2s
 epoch 2/2 done: train loss 0.5000 top-1 80.00 %, val loss 0.2500 top-1 90.00 % top-5 99.00 %, 25 img/s, 26s
-done: best top-1 90.00 % in epoch 1, checkpoint runs/x/best, took 52s, peak memory 1.00 GiB
+done: best top-1 90.00 % in epoch 1, took 52s, peak memory 1.00 GiB
+checkpoint: runs/x/best
+evaluate: senet eval --checkpoint runs/x/best --report runs/x/report.html
 `
 	if out.String() != want {
 		t.Errorf("have\n%s\nwant\n%s", out.String(), want)
@@ -213,5 +215,20 @@ func TestNarrowTerminalsKeepTheMostImportantParts(t *testing.T) {
 	defer f.Close() //nolint:errcheck // nothing was written
 	if n := columns(f); n != 80 {
 		t.Errorf("a file is %d columns wide, want 80", n)
+	}
+}
+
+func TestTheCommandToEvaluateIsOneForAShell(t *testing.T) {
+	for path, want := range map[string]string{
+		"runs/a b/best": "--checkpoint 'runs/a b/best' --report 'runs/a b/report.html'\n",
+		"it's/best":     `--checkpoint 'it'\''s/best' --report 'it'\''s/report.html'` + "\n",
+		"$HOME/best":    "--checkpoint '$HOME/best' --report '$HOME/report.html'\n",
+		"":              "peak memory 0 B\n",
+	} {
+		var out strings.Builder
+		err := NewTerminal(&out, TerminalOptions{}).Finish(Summary{Checkpoint: path})
+		if err != nil || !strings.HasSuffix(out.String(), want) {
+			t.Errorf("%q: have %q (error %v), want an end of %q", path, out.String(), err, want)
+		}
 	}
 }
