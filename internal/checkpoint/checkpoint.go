@@ -5,7 +5,7 @@
 // it is durable and has been read back, so a crash at any moment leaves the ones before it valid.
 // One process at a time may write to a run's folder.
 //
-//	store, err := checkpoint.Open("runs/x", 3)
+//	store, err := checkpoint.Open("runs/x", checkpoint.Keep{Newest: 3})
 //	path, err := store.Save(checkpoint.State{Manifest: m, Model: params, Optimizer: momenta}, checkpoint.SaveAs{Best: true})
 //	found, err := checkpoint.Newest("runs/x")
 package checkpoint
@@ -19,11 +19,16 @@ import (
 // ErrBad is wrapped by every error about a checkpoint that is unreadable, damaged or unfitting.
 var ErrBad = errors.New("bad checkpoint")
 
+// ErrNoSpace is wrapped by the error about a disk that has no room for checkpoints.
+var ErrNoSpace = errors.New("no space for checkpoints")
+
 // State is what a checkpoint holds: float32 tensors by name.
 type State struct {
-	Manifest  Manifest
-	Model     map[string]*tensor.Dense // parameters and running statistics under their state-dict names
-	Optimizer map[string]*tensor.Dense // momenta, named "<param>.momentum"
+	Manifest Manifest
+	Model    map[string]*tensor.Dense // parameters and running statistics under their state-dict names
+	// Optimizer is what training needs beside: momenta, named "<param>.momentum", and the like. Where Model holds moving averages
+	// the parameters and statistics that are trained on are here, under the same names.
+	Optimizer map[string]*tensor.Dense
 }
 
 // The names within a checkpoint's folder.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // fileSystem is what saving asks of the operating system; tests make its calls fail.
@@ -19,6 +21,7 @@ type fileSystem interface {
 	Symlink(target, link string) error
 	Readlink(link string) (string, error)
 	RemoveAll(path string) error
+	Free(path string) (int64, error) // bytes that a user may still write where path is
 }
 
 // file is a file being written.
@@ -39,6 +42,15 @@ func (disk) Rename(from, to string) error               { return os.Rename(from,
 func (disk) Symlink(target, link string) error          { return os.Symlink(target, link) }
 func (disk) Readlink(link string) (string, error)       { return os.Readlink(link) }
 func (disk) RemoveAll(path string) error                { return os.RemoveAll(path) }
+
+// Free leaves out what the file system reserves for the superuser.
+func (disk) Free(path string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
 
 // SyncDir makes the entries of a folder durable.
 func (disk) SyncDir(path string) error {

@@ -37,12 +37,16 @@ type Manifest struct {
 	Epoch      int  `json:"epoch"` // epochs done
 	Batch      int  `json:"batch"` // batches done of the running epoch
 	GlobalStep int  `json:"global_step"`
-	Sums       Sums `json:"sums"`      // of the running epoch
-	BadSteps   int  `json:"bad_steps"` // skipped so far because their numbers were not finite
+	Sums       Sums `json:"sums"`         // of the running epoch
+	BadSteps   int  `json:"bad_steps"`    // skipped so far because their numbers were not finite
+	BadInARow  int  `json:"bad_in_a_row"` // of these, the ones since the last step that was applied
+
+	LossScale *LossScale `json:"loss_scale"` // nil for training without
 
 	Val  *Score `json:"val"`  // of the epoch that this checkpoint closes; nil if it was saved within one
 	Best *Best  `json:"best"` // nil before the first evaluation
 
+	Device    string            `json:"device"`    // that computed it, as its backend describes it
 	Libraries map[string]string `json:"libraries"` // name to version
 	Files     map[string]File   `json:"files"`     // set by Save
 }
@@ -53,6 +57,12 @@ type Sums struct {
 	Top1   int     `json:"top1"` // images
 	Top5   int     `json:"top5"` // images
 	Loss   float64 `json:"loss"` // summed over images
+}
+
+// LossScale is the factor of the loss's gradient and the steps without overflow since it changed.
+type LossScale struct {
+	Factor    float64 `json:"factor"`
+	GoodSteps int     `json:"good_steps"`
 }
 
 // Score is the outcome of an evaluation; accuracies are in percent.
@@ -98,6 +108,7 @@ func (m Manifest) check() error {
 		{"batch", m.Batch},
 		{"global_step", m.GlobalStep},
 		{"bad_steps", m.BadSteps},
+		{"bad_in_a_row", m.BadInARow},
 		{"sums.images", m.Sums.Images},
 		{"sums.top1", m.Sums.Top1},
 		{"sums.top5", m.Sums.Top5},
@@ -108,6 +119,9 @@ func (m Manifest) check() error {
 	}
 	if !isFinite(m.Sums.Loss) {
 		fail("sums.loss: %v is not finite", m.Sums.Loss)
+	}
+	if s := m.LossScale; s != nil && (!isFinite(s.Factor) || s.Factor < 1 || s.GoodSteps < 0) {
+		fail("loss_scale: %+v is not a factor of at least 1 and a number of steps", *s)
 	}
 	if m.Val != nil && !m.Val.isFinite() {
 		fail("val: %+v is not finite", *m.Val)

@@ -111,19 +111,23 @@ func TestManifestsThatCannotBeSavedAreRefused(t *testing.T) {
 		spoil func(*State)
 		says  string
 	}{
-		"no date":        {func(s *State) { s.Manifest.Created = time.Time{} }, "created"},
-		"no model name":  {func(s *State) { s.Manifest.Model = "" }, "model"},
-		"no tensors":     {func(s *State) { s.Model = nil }, "no tensors"},
-		"NaN sum":        {func(s *State) { s.Manifest.Sums.Loss = math.NaN() }, "sums.loss"},
-		"infinite score": {func(s *State) { s.Manifest.Val.Loss = math.Inf(1) }, "val"},
-		"NaN best":       {func(s *State) { s.Manifest.Best.Score.Top5 = math.NaN() }, "best"},
-		"negative batch": {func(s *State) { s.Manifest.Batch = -1 }, "batch"},
-		"not UTF-8":      {func(s *State) { s.Manifest.Classes[1] = "\xff" }, "UTF-8"},
-		"huge config":    {func(s *State) { s.Manifest.Config = strings.Repeat("x", maxManifest) }, manifestFile},
-		"NaN weight":     {func(s *State) { s.Model["bn1.weight"].Float32s()[2] = float32(math.NaN()) }, `tensor "bn1.weight": element 2`},
+		"no date":           {func(s *State) { s.Manifest.Created = time.Time{} }, "created"},
+		"no model name":     {func(s *State) { s.Manifest.Model = "" }, "model"},
+		"no tensors":        {func(s *State) { s.Model = nil }, "no tensors"},
+		"NaN sum":           {func(s *State) { s.Manifest.Sums.Loss = math.NaN() }, "sums.loss"},
+		"infinite score":    {func(s *State) { s.Manifest.Val.Loss = math.Inf(1) }, "val"},
+		"NaN best":          {func(s *State) { s.Manifest.Best.Score.Top5 = math.NaN() }, "best"},
+		"negative batch":    {func(s *State) { s.Manifest.Batch = -1 }, "batch"},
+		"negative in a row": {func(s *State) { s.Manifest.BadInARow = -1 }, "bad_in_a_row"},
+		"NaN scale":         {func(s *State) { s.Manifest.LossScale.Factor = math.NaN() }, "loss_scale"},
+		"scale of 0":        {func(s *State) { s.Manifest.LossScale.Factor = 0 }, "loss_scale"},
+		"negative row":      {func(s *State) { s.Manifest.LossScale.GoodSteps = -1 }, "loss_scale"},
+		"not UTF-8":         {func(s *State) { s.Manifest.Classes[1] = "\xff" }, "UTF-8"},
+		"huge config":       {func(s *State) { s.Manifest.Config = strings.Repeat("x", maxManifest) }, manifestFile},
+		"NaN weight":        {func(s *State) { s.Model["bn1.weight"].Float32s()[2] = float32(math.NaN()) }, `tensor "bn1.weight": element 2`},
 	} {
 		dir := t.TempDir()
-		store := mustOpen(t, disk{}, dir, 1)
+		store := mustOpen(t, disk{}, dir, Keep{Newest: 1})
 		before := mustSave(t, store, 1, SaveAs{})
 		s := stateAt(2)
 		tt.spoil(&s)

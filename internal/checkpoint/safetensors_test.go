@@ -93,7 +93,7 @@ func decodeIndependently(t *testing.T, text []byte) map[string][]float32 {
 func TestSavedFilesReadWithAnIndependentDecoder(t *testing.T) {
 	s := stateAt(5)
 	s.Model["layer1.0.\"<é>\".weight"] = dense(9, 3, 20000) // more than a chunk
-	path, err := mustOpen(t, disk{}, t.TempDir(), 1).Save(s, SaveAs{})
+	path, err := mustOpen(t, disk{}, t.TempDir(), Keep{Newest: 1}).Save(s, SaveAs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,10 +29,11 @@ func stateAt(step int) State {
 		Manifest: Manifest{
 			Created: time.Date(2024, 5, 6, 7, 8, 9, 1000*step, time.UTC),
 			Model:   "seresnet20", Config: "model:\n  name: seresnet20 # <&>\n", Classes: []string{"T-shirt/top", "Ankle boot"}, Seed: 1<<64 - 1,
-			Epoch: step, GlobalStep: step, BadSteps: 2,
+			Epoch: step, GlobalStep: step, BadSteps: 2, BadInARow: 1, Device: "cpu: x",
 			Sums:      Sums{Images: 640, Top1: 301, Top5: 600, Loss: 0.1 * float64(step)},
 			Val:       &Score{Images: 10000, Loss: 1.0 / 3, Top1: 90.12, Top5: 99.9},
 			Best:      &Best{Epoch: 1, Score: Score{Images: 10000, Loss: 0.3, Top1: 91, Top5: 99.8}},
+			LossScale: &LossScale{Factor: 65536, GoodSteps: 17},
 			Libraries: map[string]string{"oneDNN": "3.2.0"},
 		},
 		Model: map[string]*tensor.Dense{
@@ -69,7 +70,7 @@ func differs(got, want State) string {
 	return ""
 }
 
-func mustOpen(t *testing.T, fsys fileSystem, dir string, keep int) *Store {
+func mustOpen(t *testing.T, fsys fileSystem, dir string, keep Keep) *Store {
 	t.Helper()
 	s, err := open(fsys, dir, keep)
 	if err != nil {

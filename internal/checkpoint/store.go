@@ -16,8 +16,19 @@ import (
 // Store saves checkpoints to a run's folder.
 type Store struct {
 	dir  string
-	keep int
+	keep Keep
 	fs   fileSystem
+}
+
+// Keep says which checkpoints stay besides the best one and the last one.
+type Keep struct {
+	Newest int // how many of the newest, at least 1
+	Every  int // those that close an epoch whose number is a multiple of it; 0: none
+}
+
+// forGood reports whether m is of an epoch that is always kept.
+func (k Keep) forGood(m Manifest) bool {
+	return k.Every > 0 && m.Batch == 0 && m.Epoch > 0 && m.Epoch%k.Every == 0
 }
 
 // SaveAs says what a checkpoint is besides the last one.
@@ -27,13 +38,12 @@ type SaveAs struct {
 
 // Open makes the folder dir if it is missing and tidies up after a process that was killed:
 // strays of unfinished saves are removed, and the links last and best moved to the checkpoints
-// whose saving was cut off just before that. keep, at least 1, is how many of the newest
-// checkpoints each Save leaves, besides the best.
-func Open(dir string, keep int) (*Store, error) { return open(disk{}, dir, keep) }
+// whose saving was cut off just before that. keep is what each Save leaves.
+func Open(dir string, keep Keep) (*Store, error) { return open(disk{}, dir, keep) }
 
-func open(fsys fileSystem, dir string, keep int) (*Store, error) {
-	if keep < 1 {
-		return nil, fmt.Errorf("open %s: keep %d checkpoints: want at least 1", dir, keep)
+func open(fsys fileSystem, dir string, keep Keep) (*Store, error) {
+	if keep.Newest < 1 {
+		return nil, fmt.Errorf("open %s: keep %d checkpoints: want at least 1", dir, keep.Newest)
 	}
 	s := &Store{dir: dir, keep: keep, fs: fsys}
 	if err := s.tidy(); err != nil {
@@ -58,10 +68,26 @@ func (s *Store) tidy() error {
 	return s.link(l)
 }
 
+// CheckSpace returns ErrNoSpace unless the folder's disk has room for two checkpoints of that many bytes of tensors: a new
+// one is written before an old one is deleted, and the links' moves and the manifests need some room as well.
+func (s *Store) CheckSpace(bytes int64) error {
+	free, err := s.fs.Free(s.dir)
+	if err != nil {
+		return fmt.Errorf("free space of %s: %w", s.dir, err)
+	}
+	if free < 2*bytes {
+		return fmt.Errorf("%w: %s: %s are free, want %s, twice the %s of a checkpoint", ErrNoSpace, s.dir, mib(free), mib(2*bytes), mib(bytes))
+	}
+	return nil
+}
+
+// mib writes bytes in MiB.
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
 // Save writes a checkpoint and returns its folder, which is named after where the manifest
 // stands. It is written and read back under a temporary name, made durable, and only then renamed
 // and linked. Last, the oldest checkpoints beyond the store's keep are deleted, but never one that
-// best or last points to, nor one whose manifest is damaged. After an error the checkpoints from
+// best or last points to, nor one of an epoch to be kept for good, nor one whose manifest is damaged. After an error the checkpoints from
 // before are as they were, unless the path is not empty: then the new one is durable, and only
 // a link or a deletion failed. The state's tensors must be finite, float32 and row-major.
 func (s *Store) Save(state State, as SaveAs) (string, error) {
@@ -234,8 +260,8 @@ func (s *Store) prune(l listing) error {
 		}
 		linked[filepath.Base(target)] = true
 	}
-	for _, c := range l.checkpoints[:max(0, len(l.checkpoints)-s.keep)] {
-		if linked[c.name] {
+	for _, c := range l.checkpoints[:max(0, len(l.checkpoints)-s.keep.Newest)] {
+		if linked[c.name] || s.keep.forGood(c.manifest) {
 			continue
 		}
 		temp := s.path(tempPrefix + "old-" + c.name)

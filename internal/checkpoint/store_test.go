@@ -12,7 +12,7 @@ import (
 
 func TestSaveLaysOutTheRunsFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "runs", "x") // Open makes it
-	store := mustOpen(t, disk{}, dir, 3)
+	store := mustOpen(t, disk{}, dir, Keep{Newest: 3})
 	if found, err := Newest(dir); err != nil || found.Path != "" || found.Skipped != nil {
 		t.Fatalf("an empty folder has %+v, %v", found, err)
 	}
@@ -45,7 +45,7 @@ func TestSaveLaysOutTheRunsFolder(t *testing.T) {
 func TestSaveLeavesTheCallersStateAlone(t *testing.T) {
 	s := stateAt(1)
 	s.Manifest.Files = map[string]File{"mine": {Size: 1}}
-	if _, err := mustOpen(t, disk{}, t.TempDir(), 1).Save(s, SaveAs{Best: true}); err != nil {
+	if _, err := mustOpen(t, disk{}, t.TempDir(), Keep{Newest: 1}).Save(s, SaveAs{Best: true}); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.Manifest.Files) != 1 || s.Manifest.Format != 0 {
@@ -55,7 +55,7 @@ func TestSaveLeavesTheCallersStateAlone(t *testing.T) {
 
 func TestLoadModelTakesAFolderALinkOrABareFile(t *testing.T) {
 	dir := t.TempDir()
-	path := mustSave(t, mustOpen(t, disk{}, dir, 1), 1, SaveAs{Best: true})
+	path := mustSave(t, mustOpen(t, disk{}, dir, Keep{Newest: 1}), 1, SaveAs{Best: true})
 	// The optimiser is not needed to evaluate.
 	if err := os.Remove(filepath.Join(path, optimizerFile)); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestLoadModelTakesAFolderALinkOrABareFile(t *testing.T) {
 
 func TestPathsThatHoldNoCheckpointAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	mustSave(t, mustOpen(t, disk{}, dir, 1), 1, SaveAs{})
+	mustSave(t, mustOpen(t, disk{}, dir, Keep{Newest: 1}), 1, SaveAs{})
 	for path, says := range map[string]string{
 		filepath.Join(dir, "none"): "no such file",
 		dir:                        filepath.Join(dir, "last"),
@@ -97,14 +97,14 @@ func TestPathsThatHoldNoCheckpointAreRefused(t *testing.T) {
 	if found, err := Newest(filepath.Join(dir, "none")); err != nil || found.Path != "" {
 		t.Errorf("a missing folder has %+v, %v", found, err)
 	}
-	if _, err := Open(dir, 0); err == nil {
+	if _, err := Open(dir, Keep{Newest: 0}); err == nil {
 		t.Error("a store that keeps nothing opened")
 	}
 }
 
 func TestSavingAPositionAgainKeepsTheOneThatIsThere(t *testing.T) {
 	dir := t.TempDir()
-	store := mustOpen(t, disk{}, dir, 9)
+	store := mustOpen(t, disk{}, dir, Keep{Newest: 9})
 	first := mustSave(t, store, 2, SaveAs{Best: true})
 	s := stateAt(2)
 	s.Model["bn1.weight"] = dense(77, 4)
@@ -112,7 +112,7 @@ func TestSavingAPositionAgainKeepsTheOneThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	third := mustSave(t, mustOpen(t, disk{}, dir, 9), 2, SaveAs{})
+	third := mustSave(t, mustOpen(t, disk{}, dir, Keep{Newest: 9}), 2, SaveAs{})
 	if first != filepath.Join(dir, "epoch-0002") || second != first+".2" || third != first+".3" {
 		t.Errorf("saved %s, %s, %s", first, second, third)
 	}
@@ -132,7 +132,7 @@ func TestSavingAPositionAgainKeepsTheOneThatIsThere(t *testing.T) {
 
 func TestNewestIsTheLastSavedNotTheFurthest(t *testing.T) {
 	dir := t.TempDir()
-	store := mustOpen(t, disk{}, dir, 9)
+	store := mustOpen(t, disk{}, dir, Keep{Newest: 9})
 	mustSave(t, store, 9, SaveAs{})
 	again := mustSave(t, store, 5, SaveAs{}) // resumed from an earlier one
 	// Neither of these is a checkpoint.
@@ -147,7 +147,7 @@ func TestNewestIsTheLastSavedNotTheFurthest(t *testing.T) {
 
 func TestNewestFallsBackPastDamage(t *testing.T) {
 	dir := t.TempDir()
-	store := mustOpen(t, disk{}, dir, 9)
+	store := mustOpen(t, disk{}, dir, Keep{Newest: 9})
 	var paths []string
 	for step := range 4 {
 		paths = append(paths, mustSave(t, store, step*4, SaveAs{}))
@@ -174,7 +174,7 @@ func TestNewestFallsBackPastDamage(t *testing.T) {
 		t.Errorf("all damaged gave %s, %v", found.Path, err)
 	}
 	// Nothing that is damaged is deleted, and saving goes on.
-	path := mustSave(t, mustOpen(t, disk{}, dir, 9), 20, SaveAs{})
+	path := mustSave(t, mustOpen(t, disk{}, dir, Keep{Newest: 9}), 20, SaveAs{})
 	if found, err := Newest(dir); err != nil || found.Path != path {
 		t.Errorf("newest is %s, %v", found.Path, err)
 	}
@@ -185,7 +185,7 @@ func TestNewestFallsBackPastDamage(t *testing.T) {
 
 func TestOpenFinishesWhatAKillCutShort(t *testing.T) {
 	dir := t.TempDir()
-	store := mustOpen(t, disk{}, dir, 2)
+	store := mustOpen(t, disk{}, dir, Keep{Newest: 2})
 	mustSave(t, store, 1, SaveAs{Best: true})
 	mustSave(t, store, 2, SaveAs{Best: true})
 	// As if killed between the rename of the checkpoint and the links, with strays of every kind.
@@ -203,7 +203,7 @@ func TestOpenFinishesWhatAKillCutShort(t *testing.T) {
 		}
 	}
 	writeFile(t, filepath.Join(dir, "metrics.jsonl"), nil)
-	mustOpen(t, disk{}, dir, 1)
+	mustOpen(t, disk{}, dir, Keep{Newest: 1})
 	if want := []string{"best", "epoch-0001", "epoch-0002", "last", "metrics.jsonl"}; !slices.Equal(names(t, dir), want) {
 		t.Errorf("folder has %q, want %q", names(t, dir), want)
 	}
@@ -214,7 +214,7 @@ func TestOpenFinishesWhatAKillCutShort(t *testing.T) {
 
 func TestACheckpointThatBestPointsToByHandIsKept(t *testing.T) {
 	dir := t.TempDir()
-	store := mustOpen(t, disk{}, dir, 1)
+	store := mustOpen(t, disk{}, dir, Keep{Newest: 1})
 	mustSave(t, store, 1, SaveAs{})
 	if err := os.Symlink("./epoch-0001/", filepath.Join(dir, "best")); err != nil {
 		t.Fatal(err)
@@ -226,13 +226,13 @@ func TestACheckpointThatBestPointsToByHandIsKept(t *testing.T) {
 	}
 }
 
-// TestRetentionKeepsTheNewestAndTheBest saves at random positions, each run resumed at times, and
+// TestRetentionKeepsTheNewestTheBestAndEveryKth saves at random positions, each run resumed at times, and
 // compares the folder with a model of it after every save.
-func TestRetentionKeepsTheNewestAndTheBest(t *testing.T) {
+func TestRetentionKeepsTheNewestTheBestAndEveryKth(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
 	for round := range 12 {
-		dir, keep := t.TempDir(), 1+rng.IntN(4)
+		dir, keep := t.TempDir(), Keep{Newest: 1 + rng.IntN(4), Every: rng.IntN(5)}
 		fsys := &faulty{fail: never} // does not wait for the disk
 		store := mustOpen(t, fsys, dir, keep)
 		type saved struct {
@@ -255,8 +255,12 @@ func TestRetentionKeepsTheNewestAndTheBest(t *testing.T) {
 				best = len(all) - 1
 			}
 			want := []string{filepath.Join(dir, lastLink)}
+			stays := func(i int) bool {
+				closes := all[i].step%4 != 3 // an epoch: see stateAt
+				return i >= len(all)-keep.Newest || i == best || keep.Every > 0 && closes && all[i].step > 0 && all[i].step%keep.Every == 0
+			}
 			for i, s := range all {
-				if i >= len(all)-keep || i == best {
+				if stays(i) {
 					want = append(want, s.path)
 				}
 			}
@@ -274,10 +278,10 @@ func TestRetentionKeepsTheNewestAndTheBest(t *testing.T) {
 				want[i] = filepath.Base(want[i])
 			}
 			if got := names(t, dir); !slices.Equal(got, want) {
-				t.Fatalf("round %d, keep %d: folder has %q, want %q", round, keep, got, want)
+				t.Fatalf("round %d, keep %+v: folder has %q, want %q", round, keep, got, want)
 			}
 			for i, s := range all {
-				if i < len(all)-keep && i != best {
+				if !stays(i) {
 					continue
 				}
 				if got, err := Load(s.path); err != nil || differs(got, stateAt(s.step)) != "" {
@@ -288,10 +292,44 @@ func TestRetentionKeepsTheNewestAndTheBest(t *testing.T) {
 	}
 }
 
+// roomy is a disk with so many free bytes.
+type roomy struct {
+	disk
+	free int64
+	err  error
+}
+
+func (d roomy) Free(string) (int64, error) { return d.free, d.err }
+
+func TestDiskWithoutRoomForTwoCheckpointsIsRefusedInNumbers(t *testing.T) {
+	const size = 225 << 20
+	check := func(free int64, err error) error {
+		return mustOpen(t, roomy{free: free, err: err}, t.TempDir(), Keep{Newest: 1}).CheckSpace(size)
+	}
+	if err := check(2*size, nil); err != nil {
+		t.Errorf("twice the size is not enough: %v", err)
+	}
+	err := check(2*size-1<<20, nil)
+	mention(t, err, "449.0 MiB are free", "want 450.0 MiB", "225.0 MiB")
+	if !errors.Is(err, ErrNoSpace) {
+		t.Errorf("%v is no ErrNoSpace", err)
+	}
+	if err := check(0, errors.New("broken")); err == nil || errors.Is(err, ErrNoSpace) {
+		t.Errorf("error %v, want the disk's own", err)
+	}
+	dir := t.TempDir()
+	if free, err := (disk{}).Free(dir); err != nil || free < 1<<20 {
+		t.Errorf("%d bytes are free in %s, %v", free, dir, err)
+	}
+	if _, err := (disk{}).Free(filepath.Join(dir, "none")); err == nil {
+		t.Error("a folder that is not there has free space")
+	}
+}
+
 func TestSaveWaitsForTheDiskAtEveryStep(t *testing.T) {
 	dir := t.TempDir()
 	fsys := &faulty{fail: never}
-	store := mustOpen(t, fsys, dir, 1)
+	store := mustOpen(t, fsys, dir, Keep{Newest: 1})
 	mustSave(t, store, 1, SaveAs{})
 	fsys.trace = nil
 	mustSave(t, store, 2, SaveAs{Best: true})

@@ -55,7 +55,7 @@ func TestBestSurvivesAResume(t *testing.T) {
 	s, _ := smallRun(t, b, dir, "train.epochs=2")
 	rehearse(t, b, s, []int32{5, 8}, 2)
 	s, _ = smallRun(t, b, dir)
-	s.Resume = ResumeAuto
+	s.Resume, s.ForceConfig = ResumeAuto, true
 	rehearse(t, b, s, []int32{5, 8, 8}, 2)
 }
 
@@ -80,6 +80,7 @@ func TestResumeFromBeforeTheBestSeeksItAnew(t *testing.T) {
 	s.Resume = filepath.Join(dir, "epoch-0001") // the best link leads to the second epoch
 	rehearse(t, b, s, []int32{5, 4}, 2)
 	s, _ = smallRun(t, b, dir)
+	s.ForceConfig = true
 	s.Resume = filepath.Join(dir, "epoch-0002") // of 8 hits; the link leads to the same epoch of 4
 	rehearse(t, b, s, []int32{5, 8, 3}, 3)
 }

@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"senet/internal/backend"
+	"senet/internal/data"
 	"senet/internal/graph"
 	"senet/internal/weights"
 )
@@ -45,9 +46,29 @@ func (c *Compiled) counts() (n, top1, top5 int, err error) {
 	return int(hits[0]), int(hits[1]), int(hits[2]), nil
 }
 
-// Initialize draws every parameter and state from seed.
+// feed writes a batch's images and labels.
+func (c *Compiled) feed(b *data.Batch) error {
+	if err := c.Write(c.Program.Image, b.Images); err != nil {
+		return err
+	}
+	return c.Write(c.Program.Labels, b.Labels)
+}
+
+// Initialize draws every parameter and state from seed. Moving averages start as what they are of.
 func (c *Compiled) Initialize(seed uint64) error {
-	return backend.Initialize(c, c.Program, seed)
+	if err := backend.Initialize(c, c.Program, seed); err != nil {
+		return err
+	}
+	for v, average := range c.Program.EMA {
+		t, err := c.Read(v)
+		if err != nil {
+			return err
+		}
+		if err := c.Write(average, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Tensors is a set of host tensors by state-dict name.
@@ -84,7 +105,10 @@ func (c *Compiled) Set(vs []*graph.Value, ts Tensors) error {
 // declared: what a model file holds.
 func (c *Compiled) ModelValues() []*graph.Value {
 	derived := map[*graph.Value]bool{}
-	for _, v := range c.Program.Momenta {
+	for _, v := range c.Program.OptimizerStates {
+		derived[v] = true
+	}
+	for _, v := range c.Program.EMA {
 		derived[v] = true
 	}
 	for _, n := range c.Program.Phases[graph.Prepare] {

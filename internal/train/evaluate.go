@@ -9,6 +9,7 @@ import (
 	"senet/internal/data"
 	"senet/internal/graph"
 	"senet/internal/model"
+	"senet/internal/report"
 )
 
 // Score is the outcome of an evaluation; accuracies are in percent.
@@ -20,12 +21,13 @@ type Score struct {
 
 // Evaluator runs a network with folded batch norm over a data set.
 type Evaluator struct {
-	net *Compiled
+	net   *Compiled
+	gates []model.StageGate
 }
 
 // NewEvaluator compiles the inference program of net on b.
 func NewEvaluator(b backend.Backend, net *model.Network) (*Evaluator, error) {
-	p, err := graph.Inference(net.Graph, net.Ends, graph.InferenceOptions{})
+	p, err := inference(net)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +35,16 @@ func NewEvaluator(b backend.Backend, net *model.Network) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Evaluator{net: c}, nil
+	return &Evaluator{net: c, gates: net.Gates}, nil
+}
+
+// inference is the program of an evaluation.
+func inference(net *model.Network) (*graph.Program, error) {
+	var o graph.InferenceOptions
+	for _, g := range net.Gates {
+		o.Keep = append(o.Keep, g.Value)
+	}
+	return graph.Inference(net.Graph, net.Ends, o)
 }
 
 // Close frees the evaluator's memory.
@@ -67,12 +78,21 @@ func (e *Evaluator) Logits(b *data.Batch) ([][]float32, error) {
 	return rows, nil
 }
 
-func (e *Evaluator) step(b *data.Batch) error {
-	p := e.net.Program
-	if err := e.net.Write(p.Image, b.Images); err != nil {
-		return err
+// Gates are those of the last SE block of each stage for the first images of the batch that was run last.
+func (e *Evaluator) Gates(images int) ([]report.Gates, error) {
+	var all []report.Gates
+	for _, g := range e.gates {
+		t, err := e.net.Read(g.Value)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, report.NewGates(g.Stage, t.Data().([]float32)[:images*g.Value.Shape[1]]))
 	}
-	if err := e.net.Write(p.Labels, b.Labels); err != nil {
+	return all, nil
+}
+
+func (e *Evaluator) step(b *data.Batch) error {
+	if err := e.net.feed(b); err != nil {
 		return err
 	}
 	return e.net.Run(graph.Step)

@@ -28,7 +28,7 @@ func TestBackendErrorsComeBackWithTheirPlace(t *testing.T) {
 	loss := value(func(p *graph.Program) *graph.Value { return p.Loss })
 	norm := value(func(p *graph.Program) *graph.Value { return p.GradNorm })
 	correct := value(func(p *graph.Program) *graph.Value { return p.Correct })
-	momentum := value(func(p *graph.Program) *graph.Value { return p.Momenta[3] })
+	momentum := value(func(p *graph.Program) *graph.Value { return p.OptimizerStates[3] })
 	weight := func(c call) bool { return c.value.Name == "layer2.0.conv1.weight" }
 
 	for _, c := range []struct {

@@ -218,6 +218,23 @@ func TestBadStepsSurviveAResume(t *testing.T) {
 	}
 }
 
+// A stop does not give a run that diverges another ten steps.
+func TestBadStepsInARowSurviveAResume(t *testing.T) {
+	b := newSpy(t)
+	b.alter = spoiler{x: math.NaN(), steps: steps(1, 10)}.alter
+	h := &history{dir: t.TempDir()}
+	s, r := smallRun(t, b, h.dir)
+	interrupted(t, h, s, r, afterStep(7))
+	if m := loadCheckpoint(t, h.dir, "last").Manifest; m.BadInARow != 7 || m.BadSteps != 7 {
+		t.Errorf("the manifest has %d bad steps, %d in a row, want 7", m.BadSteps, m.BadInARow)
+	}
+	s, r = smallRun(t, b, h.dir)
+	s.Resume = ResumeAuto
+	if _, err := Run(t.Context(), s); !errors.Is(err, ErrDiverged) || !strings.HasPrefix(err.Error(), "epoch 3: step 2: ") {
+		t.Errorf("error %v, want divergence in the tenth step", err)
+	}
+}
+
 func TestEvaluationThatIsNotFiniteDivergesAndLeavesTheCheckpoints(t *testing.T) {
 	for _, x := range []float64{math.NaN(), math.Inf(1)} {
 		t.Run(fmt.Sprint(x), func(t *testing.T) {

@@ -2,11 +2,37 @@ package train
 
 import (
 	"senet/internal/config"
+	"senet/internal/graph"
 	"senet/internal/model"
 )
 
+// trainedOptions are ModelOptions with the loss that is trained for.
+func trainedOptions(cfg config.Config) model.Options {
+	o := ModelOptions(cfg, cfg.Train.BatchSize)
+	o.LabelSmoothing = float32(cfg.Train.LabelSmoothing)
+	if cfg.Train.Loss == "binary" {
+		o.BinaryLoss = &model.BinaryLoss{Threshold: float32(cfg.Train.BinaryThreshold), SumClasses: cfg.Train.BinarySum}
+	}
+	return o
+}
+
+// programOptions are the settings of a config by which a network is trained.
+func programOptions(c config.Train) graph.TrainingOptions {
+	o := graph.TrainingOptions{ClipNorm: float32(c.ClipNorm), Accumulate: c.Accumulate > 1, EMADecay: c.EMADecay}
+	decay := float32(c.WeightDecay)
+	switch c.Optimizer { // betas and epsilons are the defaults of torch.optim.AdamW and timm.optim.Lamb
+	case "adamw":
+		o.Adam = &graph.AdamOptions{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: decay}
+	case "lamb":
+		o.Adam = &graph.AdamOptions{LAMB: true, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, WeightDecay: decay}
+	default:
+		o.SGD = graph.SGDOptions{Momentum: float32(c.Momentum), WeightDecay: decay, Nesterov: c.Nesterov}
+	}
+	return o
+}
+
 // ModelOptions are the network's settings that a config gives, for batches of the given size.
-// Label smoothing is left out: it belongs to training's loss alone.
+// What is trained for is left out: an evaluation has plain cross entropy.
 func ModelOptions(cfg config.Config, batch int) model.Options {
 	return model.Options{
 		Batch: batch, Height: cfg.Data.ImageSize, Width: cfg.Data.ImageSize, Channels: cfg.Model.InChannels,

@@ -12,6 +12,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"senet/internal/backend"
 	"senet/internal/checkpoint"
 	"senet/internal/config"
 	"senet/internal/data"
@@ -160,28 +161,33 @@ func TestCheckpointOfAnotherRunIsRefused(t *testing.T) {
 	s, r := smallRun(t, b, dir)
 	interrupted(t, h, s, r, afterStep(2)) // within the first epoch: 2 steps of 16 images would end it
 	early := filepath.Join(dir, "step-00000002")
-	done, _ := finished(t, b, "train.epochs=1")
+	done, _ := finished(t, b)
 	late := filepath.Join(done, "epoch-0001")
 	before := entries(t, done)
 	for _, c := range []struct {
 		name, from string
 		set        string
 		images     int
+		force      bool
 		want       []string
 	}{
-		{"model", late, "model.name=resnet20_cifar", 34, []string{"seresnet20_cifar", "model.name: resnet20_cifar"}},
-		{"batch size", late, "train.batch_size=16", 34, []string{"train.batch_size 8", "says 16"}},
-		{"batch size with as many steps", late, "train.batch_size=7", 34, []string{"train.batch_size 8", "says 7"}},
-		{"batch size, first epoch", early, "train.batch_size=16", 34, []string{"train.batch_size 8", "says 16"}},
-		{"data set", late, "train.seed=7", 40, []string{"5 steps an epoch", "number of training images"}},
-		{"classes", late, "model.classes=4", 34, []string{`"fc.weight": want (4, 64), file has (3, 64)`, `"fc.bias"`, `"fc.weight.momentum"`, `"fc.bias.momentum"`}},
+		{"a key", late, "train.lr=0.06", 34, false, []string{"train.lr: was 0.05, is 0.06", "--force-config"}},
+		{"a list", late, "data.mean=[0.5]", 34, false, []string{"data.mean: was [0.45], is [0.5]"}},
+		{"model", late, "model.name=resnet20_cifar", 34, true, []string{"seresnet20_cifar", "model.name: resnet20_cifar"}},
+		{"batch size, first epoch", early, "train.batch_size=16", 34, true, []string{"train.batch_size 8", "16 cannot end"}},
+		{"data set", late, "train.batch_size=8", 40, false, []string{"5 steps an epoch", "number of training images"}},
+		{"classes", late, "model.classes=4", 34, true, []string{`"fc.weight": want (4, 64), file has (3, 64)`, `"fc.bias"`, `"fc.weight.momentum"`, `"fc.bias.momentum"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, r := smallRun(t, b, t.TempDir(), c.set)
-			s.Train, s.Resume = &stripes{n: c.images}, c.from
+			s.Train, s.Resume, s.ForceConfig = &stripes{n: c.images}, c.from, c.force
 			_, err := Run(t.Context(), s)
-			if !errors.Is(err, checkpoint.ErrBad) || len(r.order) != 0 {
-				t.Fatalf("error %v, events %v, want ErrBad", err, r.order)
+			kind := checkpoint.ErrBad
+			if len(c.want) > 0 && strings.Contains(c.want[0], ": was ") {
+				kind = ErrChanged
+			}
+			if !errors.Is(err, kind) || len(r.order) != 0 {
+				t.Fatalf("error %v, events %v, want %v", err, r.order, kind)
 			}
 			for _, want := range append(c.want, c.from) {
 				if !strings.Contains(err.Error(), want) {
@@ -200,9 +206,64 @@ func TestCheckpointOfAnotherRunIsRefused(t *testing.T) {
 	}
 }
 
+// renamed is a data set of the same pictures under other names.
+type renamed struct{ data.Source }
+
+func (renamed) Classes() []string { return []string{"horizontal", "vertical", "plain"} }
+
+func TestClassesOfAnotherOrderAreRefused(t *testing.T) {
+	b := newSpy(t)
+	dir, _ := finished(t, b)
+	s, _ := smallRun(t, b, dir)
+	s.Train, s.Resume = renamed{s.Train}, ResumeAuto
+	if _, err := Run(t.Context(), s); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), `were 3, ["vertical" "horizontal" "plain"], are 3, ["horizontal"`) {
+		t.Errorf("error %v, want ErrChanged that names the classes", err)
+	}
+}
+
+// Between two epochs even their length may change, where that is forced; the user is told of every change.
+func TestForceConfigGoesOnWithTheNewConfig(t *testing.T) {
+	b := newSpy(t)
+	dir, _ := finished(t, b, "train.epochs=2")
+	s, r := smallRun(t, b, dir, "train.batch_size=16", "train.lr=0.01")
+	s.Resume, s.ForceConfig = filepath.Join(dir, "epoch-0001"), true
+	if _, err := Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	want := "resuming a run that was begun otherwise:\ntrain.epochs: was 2, is 3\ntrain.batch_size: was 8, is 16\ntrain.lr: was 0.05, is 0.01"
+	if len(r.notes) != 2 || r.notes[0] != want {
+		t.Errorf("notes %q, want %q and what is resumed", r.notes, want)
+	}
+	if len(r.steps) != 4 || r.steps[0].GlobalStep != 3 || !(r.steps[0].LR <= 0.01) {
+		t.Errorf("steps %+v, want two epochs of two", r.steps)
+	}
+	m := loadCheckpoint(t, dir, "last").Manifest
+	if m.GlobalStep != 6 || !strings.Contains(m.Config, "batch_size: 16") {
+		t.Errorf("manifest %+v, want step 6 and the new config", m)
+	}
+}
+
+// elsewhere is another device.
+type elsewhere struct{ backend.Backend }
+
+func (elsewhere) Describe() string { return "a newer machine" }
+
+func TestResumeElsewhereIsTold(t *testing.T) {
+	b := newSpy(t)
+	dir, _ := finished(t, b)
+	s, r := smallRun(t, elsewhere{b}, dir)
+	s.Resume = ResumeAuto
+	if _, err := Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.notes) != 2 || !strings.Contains(r.notes[1], b.Describe()) || !strings.Contains(r.notes[1], "goes on on a newer machine") {
+		t.Errorf("notes %q, want both machines", r.notes)
+	}
+}
+
 func TestTensorsThatDoNotFitAreAllListed(t *testing.T) {
 	b := newSpy(t)
-	dir, _ := finished(t, b, "train.epochs=1")
+	dir, _ := finished(t, b)
 	state := loadCheckpoint(t, dir, "last")
 	for _, part := range []struct {
 		ts     Tensors
@@ -212,7 +273,7 @@ func TestTensorsThatDoNotFitAreAllListed(t *testing.T) {
 		part.ts["stray"+part.suffix] = tensor.New(tensor.WithShape(2), tensor.Of(tensor.Float32))
 		part.ts["fc.bias"+part.suffix] = tensor.New(tensor.WithShape(5), tensor.Of(tensor.Float32))
 	}
-	store, err := checkpoint.Open(t.TempDir(), 1)
+	store, err := checkpoint.Open(t.TempDir(), checkpoint.Keep{Newest: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +303,7 @@ func TestCheckpointWithUnreadableConfigIsRefused(t *testing.T) {
 	dir, _ := finished(t, b, "train.epochs=1")
 	state := loadCheckpoint(t, dir, "last")
 	state.Manifest.Config = "train: {batch_sice: 8}"
-	store, err := checkpoint.Open(t.TempDir(), 1)
+	store, err := checkpoint.Open(t.TempDir(), checkpoint.Keep{Newest: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"senet/internal/backend"
 	"senet/internal/checkpoint"
 	"senet/internal/report"
 )
@@ -91,7 +92,7 @@ func diff(t *testing.T, have, want outcome) {
 	if !slices.Equal(have.steps, want.steps) {
 		t.Errorf("steps %+v\nwant %+v", have.steps, want.steps)
 	}
-	if !slices.Equal(have.epochs, want.epochs) {
+	if !reflect.DeepEqual(have.epochs, want.epochs) {
 		t.Errorf("epochs %+v\nwant %+v", have.epochs, want.epochs)
 	}
 	if have.result != want.result || have.best != want.best {
@@ -158,46 +159,76 @@ func inEvaluation(n int32) interruption {
 	}
 }
 
+// twenty are the runs to interrupt, of 5 epochs of 4 steps.
+var twenty = map[string][]string{
+	"an update each step": {"train.epochs=5"},
+	// Windows of 3 steps and 1 within each epoch; averages of the weights; states of another optimiser.
+	"accumulating": {"train.epochs=5", "train.accumulate=3", "train.ema_decay=0.9", "train.optimizer=adamw"},
+}
+
+// resumed breaks a run at each of the given moments and lets it end.
+func resumed(t *testing.T, b backend.Backend, sets []string, workers func(attempt int) int, breaks ...interruption) outcome {
+	t.Helper()
+	h := &history{dir: t.TempDir()}
+	set := func(attempt int) (Setup, *recorder) {
+		return smallRun(t, b, h.dir, append([]string{fmt.Sprint("data.workers=", workers(attempt))}, sets...)...)
+	}
+	for i, at := range breaks {
+		s, r := set(i)
+		interrupted(t, h, s, r, at)
+	}
+	s, r := set(len(breaks))
+	s.Resume = ResumeAuto
+	result, err := h.attempt(t.Context(), s, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.outcome(t, result)
+}
+
+// TestResumedRunEndsAsTheUnbrokenOne stops a run of 20 steps after each of the first 19, the last of an epoch among them,
+// on 1 and on 2 loader workers, and at other moments: all end to the bit as the unbroken run does.
 func TestResumedRunEndsAsTheUnbrokenOne(t *testing.T) {
-	type test struct {
-		name   string
-		breaks []interruption
+	for name, sets := range twenty {
+		t.Run(name, func(t *testing.T) { interruptEverywhere(t, sets) })
 	}
-	var tests []test
-	for step := 1; step <= 12; step++ {
-		tests = append(tests, test{fmt.Sprintf("after step %02d", step), []interruption{afterStep(step)}})
-	}
-	tests = append(
-		tests,
-		test{"in the first evaluation", []interruption{inEvaluation(1)}},
-		test{"in the last evaluation", []interruption{inEvaluation(3)}},
-		test{"between two epochs", []interruption{afterEpoch(2)}},
-		test{"twice in an epoch", []interruption{afterStep(5), afterStep(6)}},
-		test{"twice, epochs apart", []interruption{afterStep(2), afterStep(11)}},
-		test{"before, in and after an evaluation", []interruption{afterStep(8), inEvaluation(1), afterEpoch(2), afterStep(9)}},
-	)
+}
+
+func interruptEverywhere(t *testing.T, sets []string) {
 	b := openCPU(t, 1)
-	s, r := smallRun(t, b, t.TempDir(), "data.workers=1")
+	s, r := smallRun(t, b, t.TempDir(), append([]string{"data.workers=1"}, sets...)...)
 	want := unbroken(t, s, r)
-	if len(want.steps) != 12 || len(want.epochs) != 3 || want.end.Manifest.GlobalStep != 12 {
+	if len(want.steps) != 20 || len(want.epochs) != 5 || want.end.Manifest.GlobalStep != 20 {
 		t.Fatalf("the unbroken run has %d steps and %d epochs and ends at %+v", len(want.steps), len(want.epochs), want.end.Manifest)
 	}
-	for _, c := range tests {
-		t.Run(c.name, func(t *testing.T) {
-			h := &history{dir: t.TempDir()}
-			for i, breaks := range c.breaks {
-				s, r := smallRun(t, b, h.dir, fmt.Sprint("data.workers=", 1+i%2))
-				interrupted(t, h, s, r, breaks)
-			}
-			s, r := smallRun(t, b, h.dir, "data.workers=2")
-			s.Resume = ResumeAuto
-			result, err := h.attempt(t.Context(), s, r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			diff(t, h.outcome(t, result), want)
+	for workers := 1; workers <= 2; workers++ {
+		for step := 1; step <= 19; step++ {
+			t.Run(fmt.Sprintf("after step %02d on %d workers", step, workers), func(t *testing.T) {
+				diff(t, resumed(t, b, sets, func(int) int { return workers }, afterStep(step)), want)
+			})
+		}
+	}
+	for name, breaks := range map[string][]interruption{
+		"in the first evaluation":             {inEvaluation(1)},
+		"in the last evaluation":              {inEvaluation(5)},
+		"between two epochs":                  {afterEpoch(2)},
+		"twice in an epoch":                   {afterStep(5), afterStep(6)},
+		"twice, epochs apart":                 {afterStep(2), afterStep(11)},
+		"before, in and after an evaluation":  {afterStep(8), inEvaluation(1), afterEpoch(2), afterStep(9)},
+		"after every step, on 1 or 2 workers": everyStep(19),
+	} {
+		t.Run(name, func(t *testing.T) {
+			diff(t, resumed(t, b, sets, func(attempt int) int { return 1 + attempt%2 }, breaks...), want)
 		})
 	}
+}
+
+func everyStep(last int) []interruption {
+	var all []interruption
+	for step := 1; step <= last; step++ {
+		all = append(all, afterStep(step))
+	}
+	return all
 }
 
 // interrupted makes an attempt, which goes on with the one before if there is one, and must stop.

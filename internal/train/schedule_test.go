@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"senet/internal/config"
 )
 
 func TestScheduleIsWarmUpThenHalfACosine(t *testing.T) {
@@ -44,6 +46,49 @@ func TestScheduleIsWarmUpThenHalfACosine(t *testing.T) {
 				t.Errorf("step %d: rate %v, want %v", c.step, have, c.want)
 			}
 		})
+	}
+}
+
+// TestSchedulesFall: each at points worked out by hand. PyTorch's rates are those of TestRecipesAreAsInPyTorch.
+func TestSchedulesFall(t *testing.T) {
+	drops := Schedule{Kind: StepDecay, Base: 0.6, Min: 0.01, WarmupSteps: 2, Steps: 9, StepLength: 3, StepFactor: 0.1}
+	square := Schedule{Kind: Polynomial, Base: 0.5, Min: 0.1, WarmupSteps: 2, Steps: 6, Power: 2}
+	cycle := Schedule{Kind: OneCycle, Base: 1, Min: 0.2, WarmupSteps: 5, Steps: 9}
+	for _, c := range []struct {
+		name string
+		s    Schedule
+		step int
+		want float64
+	}{
+		{"drops: the rise", drops, 0, 0.3},
+		{"drops: before the first", drops, 2, 0.6},
+		{"drops: the first, counted from the run's start", drops, 3, 0.06},
+		{"drops: before the second", drops, 5, 0.06},
+		{"drops: not below the least", drops, 6, 0.01},
+		{"drops: past the end", drops, 100, 0.01},
+		{"square: the rise", square, 0, 0.25},
+		{"square: the peak", square, 2, 0.5},
+		{"square: half", square, 4, 0.2},
+		{"square: past the end", square, 6, 0.1},
+		{"cycle: the first", cycle, 0, 0.04},
+		{"cycle: half of the rise", cycle, 2, 0.52},
+		{"cycle: the peak", cycle, 4, 1},
+		{"cycle: half of the fall", cycle, 6, 0.6},
+		{"cycle: the last", cycle, 8, 0.2},
+		{"cycle: past the end", cycle, 9, 0.2},
+		{"cycle of one update", Schedule{Kind: OneCycle, Base: 1, Min: 0.2, WarmupSteps: 1, Steps: 1}, 0, 1},
+	} {
+		if have := c.s.At(c.step); !(math.Abs(have-c.want) <= 1e-15) {
+			t.Errorf("%s: update %d: rate %v, want %v", c.name, c.step, have, c.want)
+		}
+	}
+}
+
+// TestEpochsBecomeWholeUpdates: 0.29 times 100 is below 29 in a float64.
+func TestEpochsBecomeWholeUpdates(t *testing.T) {
+	s := newSchedule(config.Train{Epochs: 3, WarmupEpochs: 0.29, StepEpochs: 1.15}, 100)
+	if s.WarmupSteps != 29 || s.StepLength != 115 || s.Steps != 300 {
+		t.Errorf("%+v, want 29, 115 and 300 updates", s)
 	}
 }
 

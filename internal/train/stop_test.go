@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"senet/internal/report"
 )
@@ -20,7 +21,8 @@ func TestCancelledBeforeTheFirstStepSavesTheStart(t *testing.T) {
 	h := &history{dir: t.TempDir()}
 	s, r = smallRun(t, b, h.dir)
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	defer cancel()
+	r.onStart = func() error { cancel(); return nil }
 	result, err := h.attempt(ctx, s, r)
 	if !errors.Is(err, ErrStopped) || result != (Result{}) {
 		t.Errorf("result %+v, error %v, want ErrStopped", result, err)
@@ -37,6 +39,32 @@ func TestCancelledBeforeTheFirstStepSavesTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	diff(t, h.outcome(t, result), want)
+}
+
+// TestCancelledWhileItStartsSavesNothing, whichever part of the start it is at.
+func TestCancelledWhileItStartsSavesNothing(t *testing.T) {
+	for compiled := range 3 { // programs, of two
+		b := newSpy(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		if compiled == 0 {
+			cancel()
+		}
+		defer cancel()
+		b.fault = func(c call) error {
+			if c.name == "compile" && b.opened == compiled-1 {
+				cancel()
+			}
+			return nil
+		}
+		dir := t.TempDir()
+		s, r := smallRun(t, b, dir)
+		if _, err := Run(ctx, s); !errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped) {
+			t.Errorf("error %v, want the context's", err)
+		}
+		if len(r.order) != 0 || len(entries(t, dir)) != 0 || b.opened != compiled {
+			t.Errorf("events %v, folder %v, %d programs compiled; want %d and nothing else", r.order, entries(t, dir), b.opened, compiled)
+		}
+	}
 }
 
 func TestStopNamesWhatItSavedAndKeepsTheRest(t *testing.T) {
@@ -83,6 +111,68 @@ func TestStopThatCannotSaveIsNotErrStopped(t *testing.T) {
 	_, err := Run(ctx, s)
 	if err == nil || errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("error %v, want one about %s that is not ErrStopped", err, dir)
+	}
+}
+
+// A stop right after an epoch, or right after a resume, finds its state on the disk already.
+func TestStopSavesNoPositionTwice(t *testing.T) {
+	b, dir := newSpy(t), t.TempDir()
+	for i, breaks := range []interruption{afterEpoch(2), func(_ *Setup, r *recorder, cancel func()) {
+		r.onStart = func() error { cancel(); return nil }
+	}} {
+		s, r := smallRun(t, b, dir)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		breaks(&s, r, cancel)
+		s.Resume = ResumeAuto
+		if _, err := Run(ctx, s); !errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), "saved "+filepath.Join(dir, "epoch-0002")) {
+			t.Errorf("attempt %d: error %v, want ErrStopped that names epoch-0002", i+1, err)
+		}
+	}
+	if list := entries(t, dir); len(list) != 4 { // two epochs, last and best
+		t.Errorf("the folder holds %v", list)
+	}
+	s, r := smallRun(t, b, t.TempDir()) // in another folder that one is not found by --resume auto
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r.onStart = func() error { cancel(); return nil }
+	s.Resume = filepath.Join(dir, "epoch-0002")
+	if _, err := Run(ctx, s); !errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), "saved "+s.Config.Output.Dir) {
+		t.Errorf("error %v, want ErrStopped that names a checkpoint of %s", err, s.Config.Output.Dir)
+	}
+}
+
+// TestStuckLoaderDoesNotHoldUpTheStop: the state is saved and Run returns although reads of the data set never end.
+func TestStuckLoaderDoesNotHoldUpTheStop(t *testing.T) {
+	for _, where := range []string{"training", "evaluation"} {
+		t.Run(where, func(t *testing.T) {
+			s, r := smallRun(t, newSpy(t), t.TempDir(), "train.epochs=2")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			release := make(chan struct{})
+			t.Cleanup(func() { close(release) })
+			stuck := func(int) {
+				time.AfterFunc(50*time.Millisecond, cancel)
+				<-release
+			}
+			steps := 0
+			if where == "training" {
+				s.Train.(*stripes).read = stuck
+			} else {
+				s.Val.(*stripes).read = stuck
+				steps = 4
+			}
+			start := time.Now()
+			if _, err := Run(ctx, s); !errors.Is(err, ErrStopped) {
+				t.Errorf("error %v, want ErrStopped", err)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if m := loadCheckpoint(t, s.Config.Output.Dir, "last").Manifest; m.GlobalStep != steps || len(r.steps) != steps {
+				t.Errorf("saved step %d after %d, want %d", m.GlobalStep, len(r.steps), steps)
+			}
+		})
 	}
 }
 

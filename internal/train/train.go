@@ -29,6 +29,8 @@ var (
 	ErrDiverged = errors.New("training diverged")
 	// ErrStopped: the context was cancelled; the state was saved before returning.
 	ErrStopped = errors.New("stopped on request")
+	// ErrChanged: the config is another one than that of the run to resume.
+	ErrChanged = errors.New("another run")
 	// ErrTaken: the run's folder already holds a run that was not asked to be gone on with.
 	ErrTaken = errors.New("folder in use")
 )
@@ -47,8 +49,10 @@ type Setup struct {
 	Sink       report.Sink
 	Libraries  map[string]string // versions recorded in checkpoints
 	Resume     string            // checkpoint to go on from, ResumeAuto, or "" to start anew
-	Now        func() time.Time
-	Notef      func(format string, args ...any) // tells the user what is worth a line
+	// ForceConfig resumes a run although keys of the config have changed that its result depends on.
+	ForceConfig bool
+	Now         func() time.Time
+	Notef       func(format string, args ...any) // tells the user what is worth a line
 }
 
 // Result is the outcome of a run.
@@ -70,8 +74,11 @@ type run struct {
 	store       *checkpoint.Store
 	schedule    Schedule
 	where       position
+	saved       string // the checkpoint in the run's folder that stands where the run does; "" after a step
 	result      Result
 	bad         int           // bad steps in a row
+	scale       *lossScale    // nil unless maps are float16
+	factor      *tensor.Dense // (1) float32, the loss scale to write
 	rate        *tensor.Dense // (1) float32, the learning rate to write
 	count       *tensor.Dense // (1) int32, the step count to write
 }
@@ -82,10 +89,10 @@ type position struct {
 	sum          meter
 }
 
-// Run trains and returns the best epoch's result. On cancellation of ctx it finishes the step,
-// saves the state and returns ErrStopped.
+// Run trains and returns the best epoch's result. On cancellation of ctx it finishes the step, saves the state and returns
+// ErrStopped; before there is anything to save it returns the context's error.
 func Run(ctx context.Context, s Setup) (_ Result, err error) {
-	r, err := open(s)
+	r, err := open(ctx, s)
 	if err != nil {
 		return Result{}, err
 	}
@@ -118,20 +125,14 @@ func peakBytes() int64 {
 // epoch trains from where the run stands to the end of the epoch, evaluates and saves.
 func (r *run) epoch(ctx context.Context) error {
 	start := r.Now()
-	it := r.loader.Epoch(ctx, r.where.epoch, r.where.batch)
-	defer it.Close()
-	waited := time.Duration(0)
+	f := &feeder{it: r.loader.Epoch(ctx, r.where.epoch, r.where.batch), net: r.net}
+	defer leave(f.it)
+	f.next()
 	first := r.where.sum.images
-	for {
-		step, stepStart := r.where.batch+1, r.Now()
-		b, err := it.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for stepStart := start; !errors.Is(f.err, io.EOF); stepStart = r.Now() {
+		step, err := r.where.batch+1, f.err
 		if err == nil {
-			err = r.step(b, it.Waited()-waited, stepStart)
-			waited = it.Waited()
-			it.Recycle(b)
+			err = r.step(f, stepStart)
 		}
 		if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
 			return r.stop()
@@ -145,73 +146,103 @@ func (r *run) epoch(ctx context.Context) error {
 	return r.endEpoch(ctx, speed, start)
 }
 
-// stop saves the state in the middle of an epoch.
+// stop saves the state where the run stands, unless that is done.
 func (r *run) stop() error {
-	model, err := r.net.Get(r.net.ModelValues())
-	if err != nil {
-		return fmt.Errorf("stopping: %w", err)
+	if r.saved == "" {
+		model, err := r.net.Model()
+		if err != nil {
+			return fmt.Errorf("stopping: %w", err)
+		}
+		if _, err := r.save(model, nil, false); err != nil {
+			return fmt.Errorf("stopping: %w", err)
+		}
 	}
-	path, err := r.save(model, nil, false)
-	if err != nil {
-		return fmt.Errorf("stopping: %w", err)
-	}
-	return fmt.Errorf("%w; saved %s", ErrStopped, path)
+	return fmt.Errorf("%w; saved %s", ErrStopped, r.saved)
 }
 
-// step trains on one batch and reports it. A step whose loss or gradient norm is not finite is
+// step trains on the batch that f has written and reports it. A step whose loss or gradient norm is not finite is
 // not applied: neither parameters nor running statistics change.
-func (r *run) step(b *data.Batch, waited time.Duration, start time.Time) error {
-	lr := r.schedule.At(r.globalStep())
-	if err := r.feed(b, lr); err != nil {
+func (r *run) step(f *feeder, start time.Time) error {
+	lr, images := r.schedule.At(r.update()), f.images
+	if err := r.feed(lr); err != nil {
 		return err
 	}
 	if err := r.net.Run(graph.Step); err != nil {
 		return err
 	}
+	f.next() // before the first Read, which waits for the step
 	ok, err := r.finiteStep()
 	if err != nil {
 		return err
 	}
-	var score stepScore
+	score := stepScore{loss: math.NaN()}
 	if ok {
-		r.bad = 0
-		if err := r.net.Run(graph.Update); err != nil {
-			return err
-		}
-		if score, err = r.where.sum.add(r.net); err != nil {
-			return err
-		}
+		score, err = r.apply()
 	} else {
-		score.loss = math.NaN()
-		r.bad++
-		r.result.BadSteps++
-		if r.bad == maxBadSteps {
-			return fmt.Errorf("%w: loss or gradients were not finite in %d steps in a row", ErrDiverged, r.bad)
-		}
+		err = r.skip()
+	}
+	if err == nil && r.net.Program.Accumulated != nil {
+		err = r.endWindow()
+	}
+	if err != nil {
+		return err
 	}
 	r.where.batch++
+	r.saved = ""
 	return r.Sink.Step(report.Step{
-		Epoch: r.where.epoch + 1, Step: r.where.batch, GlobalStep: r.globalStep(), Images: b.Size,
+		Epoch: r.where.epoch + 1, Step: r.where.batch, GlobalStep: r.globalStep(), Images: images,
 		Loss: score.loss, LR: lr, Top1: 100 * float64(score.top1) / float64(max(score.images, 1)),
-		StepTime: r.Now().Sub(start), DataWait: waited,
+		StepTime: r.Now().Sub(start), DataWait: f.wait(), LossScale: float64(r.factor.Data().([]float32)[0]),
 	})
 }
 
-// feed writes the step's inputs.
-func (r *run) feed(b *data.Batch, lr float64) error {
+// feed writes the step's inputs that do not come from the loader.
+func (r *run) feed(lr float64) error {
 	p := r.net.Program
 	r.rate.Data().([]float32)[0] = float32(lr)
 	r.count.Data().([]int32)[0] = int32(r.globalStep())
+	if r.scale != nil {
+		r.factor.Data().([]float32)[0] = float32(r.scale.factor)
+	}
 	for _, in := range []struct {
 		v *graph.Value
 		t *tensor.Dense
-	}{{p.Image, b.Images}, {p.Labels, b.Labels}, {p.LearningRate, r.rate}, {p.StepCount, r.count}} {
+	}{{p.LearningRate, r.rate}, {p.LossScale, r.factor}, {p.StepCount, r.count}} {
 		if in.v == nil {
 			continue
 		}
 		if err := r.net.Write(in.v, in.t); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// apply adds up the step's score and updates the parameters, which nothing waits for before the next step's numbers are read.
+func (r *run) apply() (stepScore, error) {
+	r.bad = 0
+	if r.scale != nil {
+		r.scale.grow()
+	}
+	score, err := r.where.sum.add(r.net)
+	if err != nil {
+		return score, err
+	}
+	if r.net.Program.Accumulated != nil {
+		return score, r.net.Run(graph.Accumulate)
+	}
+	return score, r.net.Run(graph.Update)
+}
+
+// skip counts a step that is not applied as bad, unless the loss scale may have been too great for it.
+func (r *run) skip() error {
+	if r.scale != nil && r.scale.shrink() {
+		return nil
+	}
+	r.bad++
+	r.result.BadSteps++
+	if r.bad == maxBadSteps {
+		return r.diverged()
 	}
 	return nil
 }
@@ -228,21 +259,53 @@ func (r *run) finiteStep() (bool, error) {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
+// updates is how many an epoch has; the last may be of fewer steps than the others.
+func (r *run) updates() int {
+	k := r.Config.Train.Accumulate
+	return (r.loader.Batches() + k - 1) / k
+}
+
+// update is the number of the update that the next step belongs to.
+func (r *run) update() int {
+	return r.where.epoch*r.updates() + r.where.batch/r.Config.Train.Accumulate
+}
+
+// endWindow updates the parameters after the last step of an update, unless all its steps were skipped.
+func (r *run) endWindow() error {
+	done := r.where.batch + 1
+	if done%r.Config.Train.Accumulate != 0 && done != r.loader.Batches() {
+		return nil
+	}
+	if n, err := r.net.scalar(r.net.Program.Accumulated); err != nil || n == 0 {
+		return err
+	}
+	return r.net.Run(graph.Update)
+}
+
 func (r *run) globalStep() int { return r.where.epoch*r.loader.Batches() + r.where.batch }
 
 // endEpoch evaluates, saves and reports, and moves to the next epoch.
 func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) error {
 	trained := r.where.sum.score()
-	model, err := r.net.Get(r.net.ModelValues())
+	model, err := r.net.Model()
 	if err != nil {
 		return err
+	}
+	if v := r.firstNotFinite(model); v != nil {
+		return fmt.Errorf("%w: %s %q is not finite", ErrDiverged, v.Role, v.Name)
 	}
 	if err := r.eval.Load(model); err != nil {
 		return err
 	}
 	it := r.val.Epoch(ctx, 0, 0)
-	defer it.Close()
-	score, err := r.eval.Evaluate(it, nil)
+	defer leave(it)
+	var gates []report.Gates
+	score, err := r.eval.Evaluate(it, func(b *data.Batch, _ [][]float32) (err error) {
+		if gates == nil { // of the first batch
+			gates, err = r.eval.Gates(b.Size)
+		}
+		return err
+	})
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return r.stop()
 	}
@@ -264,6 +327,6 @@ func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) erro
 		Epoch: r.where.epoch, GlobalStep: r.globalStep(),
 		TrainLoss: trained.Loss, TrainTop1: trained.Top1, TrainTop5: trained.Top5,
 		ValLoss: score.Loss, ValTop1: score.Top1, ValTop5: score.Top5,
-		ImagesPerSecond: speed, Duration: r.Now().Sub(start), Best: best,
+		ImagesPerSecond: speed, Duration: r.Now().Sub(start), Best: best, Gates: gates,
 	})
 }
