@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"internal/cuda/emu":            {},
 	"internal/kernels/compile":     {},
 	"internal/train": {
-		"internal/backend", "internal/checkpoint", "internal/config", "internal/data", "internal/graph", "internal/model", "internal/report",
+		"internal/backend", "internal/checkpoint", "internal/config", "internal/data", "internal/data/augment", "internal/graph", "internal/model", "internal/report",
 		"internal/weights",
 	},
 	"internal/cli": {

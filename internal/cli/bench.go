@@ -16,7 +16,9 @@ import (
 
 // BenchOptions are the flags and argument of `senet bench`.
 type BenchOptions struct {
-	What                 string // train or infer
+	What                 string        // train, infer, kernels or data
+	Train                bool          // kernels of a training step, not of inference
+	Config               ConfigOptions // of data
 	Model                string
 	Against              string // network to compare with, or ""
 	Batch, Size, Classes int
@@ -24,7 +26,7 @@ type BenchOptions struct {
 	Hidden               int
 	Steps, Warmup        int
 	Threads              int
-	Device               string
+	Device, Precision    string
 	Profile, JSON        bool
 }
 
@@ -58,24 +60,36 @@ type benchSpread struct {
 }
 
 func newBenchCmd(d *deps, run func(context.Context, *deps, BenchOptions) error) *cobra.Command {
-	o := BenchOptions{Device: "auto"}
+	o := BenchOptions{Device: "auto", Precision: "auto"}
 	cmd := &cobra.Command{
-		Use: "bench train|infer", Short: "Measure training steps or inference on random images", Args: cobra.ExactArgs(1),
+		Use: "bench train|infer|kernels|data", Short: "Measure training steps or inference on random images, or the loader", Args: cobra.ExactArgs(1),
 		Long: `Measure training steps or inference on random images. With --against, steps of two networks
 are run in turn and compared one by one: what disturbs the machine then disturbs both.
+
+kernels runs the nodes of a step one by one and lists them by op and shape, with the bytes that
+they move at the least and, where the device tells it, the share of its memory's peak. Caches may
+exceed it.
+
+data measures how fast the training batches of --config are read, decoded and augmented, in steps
+of train.batch_size images.
 
 --json prints {what, device, batch, input, steps, networks, time_ratio}: input is [C, H, W]; the
 networks are a list of {model, images_per_second, step_seconds, planned_bytes, profile,
 conv_percent, conv_gflops}. images_per_second and time_ratio, of --model's time to --against's, are
 {low, median, high}, low and high the quartiles; with --profile, profile is a list of {op, runs,
-milliseconds, percent} for a step.`,
-		Example: "  senet bench train --model seresnet50 --against resnet50 --steps 10\n  senet bench infer --model seresnet50 --batch 1 --profile",
+milliseconds, percent} for a step. kernels prints {what, device, model, train, batch, input, steps,
+peak_bytes_per_second, kernels}: a list of {op, shape, runs, microseconds, bytes, bytes_per_second,
+peak_percent}, runs a step, the others of one run; what is not known is left out. data prints {what,
+source, batch, steps, workers, images_per_second, images_per_second_per_core}, the speeds being
+numbers.`,
+		Example: "  senet bench train --model seresnet50 --against resnet50 --steps 10\n  senet bench infer --model seresnet50 --batch 1 --profile\n  senet bench kernels --model seresnet50 --train\n  senet bench data --config configs/seresnet20-fashion-mnist.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.What = args[0]
 			return run(cmd.Context(), d, o)
 		},
-		ValidArgsFunction: cobra.FixedCompletions([]string{"train", "infer"}, cobra.ShellCompDirectiveNoFileComp),
+		ValidArgsFunction: cobra.FixedCompletions([]string{"train", "infer", "kernels", "data"}, cobra.ShellCompDirectiveNoFileComp),
 	}
+	o.Config.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.Model, "model", "", "network to measure by its `name` (required)")
 	f.StringVar(&o.Against, "against", "", "network to compare it with, by its `name`")
@@ -84,10 +98,12 @@ milliseconds, percent} for a step.`,
 	f.IntVar(&o.Channels, "channels", 3, "`number` of the image's channels")
 	f.IntVar(&o.Classes, "classes", 1000, "`number` of classes")
 	f.IntVar(&o.Hidden, "hidden", 0, "`units` of every SE block's hidden layer; 0: one for 16 channels")
-	f.IntVar(&o.Steps, "steps", 10, "`steps` of each network that count")
-	f.IntVar(&o.Warmup, "warmup", 2, "`steps` of each network before those")
+	f.IntVar(&o.Steps, "steps", 10, "`steps` of each network, or of the loader, that count")
+	f.IntVar(&o.Warmup, "warmup", 2, "`steps` before those")
 	f.IntVar(&o.Threads, "threads", 0, "`threads` of the CPU; 0: all cores")
 	addDeviceFlag(cmd, &o.Device)
+	addPrecisionFlag(cmd, &o.Precision)
+	f.BoolVar(&o.Train, "train", false, "kernels: of a training step, not of inference")
 	f.BoolVar(&o.Profile, "profile", false, "also show where the time goes by op")
 	f.BoolVar(&o.JSON, "json", false, "print one JSON object")
 	for _, flag := range []string{"model", "against"} {
@@ -98,8 +114,10 @@ milliseconds, percent} for a step.`,
 
 func (o BenchOptions) check() error {
 	switch {
-	case o.What != "train" && o.What != "infer":
-		return fmt.Errorf("%w: %q: want train or infer", errUsage, o.What)
+	case o.What != "train" && o.What != "infer" && o.What != "kernels":
+		return fmt.Errorf("%w: %q: want train, infer, kernels or data", errUsage, o.What)
+	case o.Against != "" && o.What == "kernels", o.Train && o.What != "kernels":
+		return fmt.Errorf("%w: --against is for train and infer, --train for kernels", errUsage)
 	case o.Model == "":
 		return fmt.Errorf("%w: --model is required, e.g. --model seresnet50", errUsage)
 	case o.Steps < 1 || o.Warmup < 0 || o.Threads < 0:
@@ -109,6 +127,9 @@ func (o BenchOptions) check() error {
 }
 
 func runBench(ctx context.Context, d *deps, o BenchOptions) (err error) {
+	if o.What == "data" {
+		return runBenchData(ctx, d, o)
+	}
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -117,25 +138,23 @@ func runBench(ctx context.Context, d *deps, o BenchOptions) (err error) {
 		if name == "" {
 			continue
 		}
-		mean, std := make([]float32, max(o.Channels, 0)), make([]float32, max(o.Channels, 0))
-		for i := range mean {
-			mean[i], std[i] = 0.45, 0.25
-		}
-		net, err := model.Build(name, model.Options{
-			Batch: o.Batch, Height: o.Size, Width: o.Size, Channels: o.Channels, Mean: mean, Std: std, Classes: o.Classes,
-			SE: model.SE{Reduction: 16, Hidden: o.Hidden},
-		})
+		net, err := o.build(name)
 		if err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
+			return err
 		}
 		nets = append(nets, net)
 	}
-	b, err := d.openBackend(o.Device, o.Threads)
+	b, err := d.openBackend(o.Device, o.Threads, o.Precision)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	results, err := bench.Run(ctx, b, nets, bench.Options{Train: o.What == "train", Steps: o.Steps, Warmup: o.Warmup, Profile: o.Profile, Now: d.now})
+	if o.What == "kernels" {
+		return runBenchKernels(ctx, d, o, b, nets[0])
+	}
+	results, err := bench.Run(ctx, b, nets, bench.Options{
+		Train: o.What == "train", LossScale: o.Precision == "fp16", Steps: o.Steps, Warmup: o.Warmup, Profile: o.Profile, Now: d.now,
+	})
 	if err != nil {
 		return err
 	}
@@ -144,6 +163,21 @@ func runBench(ctx context.Context, d *deps, o BenchOptions) (err error) {
 		return writeJSON(d.Out, r)
 	}
 	return r.print(d.Out)
+}
+
+func (o BenchOptions) build(name string) (*model.Network, error) {
+	mean, std := make([]float32, max(o.Channels, 0)), make([]float32, max(o.Channels, 0))
+	for i := range mean {
+		mean[i], std[i] = 0.45, 0.25
+	}
+	net, err := model.Build(name, model.Options{
+		Batch: o.Batch, Height: o.Size, Width: o.Size, Channels: o.Channels, Mean: mean, Std: std, Classes: o.Classes,
+		SE: model.SE{Reduction: 16, Hidden: o.Hidden},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return net, nil
 }
 
 func (o BenchOptions) report(device string, results []bench.Result) benchReport {

@@ -16,15 +16,17 @@ import (
 
 // CheckpointOptions are the flags of the commands that run a checkpoint's network.
 type CheckpointOptions struct {
-	Config ConfigOptions
-	Path   string
-	Device string
+	Config    ConfigOptions
+	Path      string
+	Device    string
+	Precision string
 }
 
 func (o *CheckpointOptions) addFlags(cmd *cobra.Command) {
 	o.Config.addFlags(cmd)
 	cmd.Flags().StringVar(&o.Path, "checkpoint", "", "`path` of a checkpoint folder or safetensors file (required)")
 	addDeviceFlag(cmd, &o.Device)
+	addPrecisionFlag(cmd, &o.Precision)
 }
 
 // trained is a network's tensors with the config that they were trained under.
@@ -61,6 +63,9 @@ func (o *CheckpointOptions) load() (t trained, err error) {
 	if o.Device != "" {
 		t.config.Device = o.Device
 	}
+	if o.Precision != "" {
+		t.config.Precision = o.Precision
+	}
 	if manifest == nil {
 		return t, nil
 	}
@@ -88,7 +93,7 @@ func (d *deps) openEvaluator(t trained, batch int) (*evaluator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
-	b, err := d.openBackend(t.config.Device, t.config.Threads)
+	b, err := d.openBackend(t.config.Device, t.config.Threads, t.config.Precision)
 	if err != nil {
 		return nil, err
 	}

@@ -3,12 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"senet/internal/backend"
+	"senet/internal/config"
 	"senet/internal/cpu"
 	"senet/internal/cuda"
 )
@@ -40,6 +42,34 @@ func (f *deviceFlag) Set(s string) error {
 	return nil
 }
 
+// precisions are the values of --precision and of the config's key, see configs/reference.yaml.
+var precisions = []string{"auto", "float32", "tf32", "bf16", "fp16"}
+
+// addPrecisionFlag adds --precision, whose default is what precision holds; "" stands for the config's.
+func addPrecisionFlag(cmd *cobra.Command, precision *string) {
+	help := "auto, float32, tf32, bf16 or fp16; auto is bf16 on a GPU and float32 on the CPU, which has no other"
+	if *precision == "" {
+		help += " (default: the config's)"
+	}
+	cmd.Flags().Var((*precisionFlag)(precision), "precision", help)
+	_ = cmd.RegisterFlagCompletionFunc("precision", cobra.FixedCompletions(precisions, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// precisionFlag is the value of --precision, checked when the command line is read.
+type precisionFlag string
+
+func (f *precisionFlag) String() string { return string(*f) }
+
+func (f *precisionFlag) Type() string { return "precision" }
+
+func (f *precisionFlag) Set(s string) error {
+	if !slices.Contains(precisions, s) {
+		return errors.New("want auto, float32, tf32, bf16 or fp16")
+	}
+	*f = precisionFlag(s)
+	return nil
+}
+
 // isDevice reports whether s is written as a device is, be it there or not.
 func isDevice(s string) bool {
 	if n, ok := strings.CutPrefix(s, "cuda:"); ok {
@@ -49,23 +79,52 @@ func isDevice(s string) bool {
 	return s == "auto" || s == "cpu" || s == "cuda"
 }
 
-// openDevice opens the backend that a --device value or config key asks for. The note is one
+// openDevice opens the backend that a --device value or config key asks for, to compute in a precision. The note is one
 // line for the user when auto fell back to the CPU.
-func openDevice(device string, threads int) (backend.Backend, string, error) {
+func openDevice(device string, threads int, precision string) (backend.Backend, string, error) {
 	if !isDevice(device) {
 		return nil, "", fmt.Errorf("%w: device %q: want %s", errUsage, device, deviceHelp)
 	}
-	if device != "auto" && device != "cpu" {
-		return nil, "", fmt.Errorf("device %q: %w: %s", device, backend.ErrNoDevice, noGPU(cuda.Probe()))
+	if device == "cpu" {
+		b, err := openCPU(threads, precision)
+		return b, "", err
+	}
+	index := deviceIndex(device)
+	if device == "auto" {
+		index = max(firstUsable(cuda.Probe()), 0)
+	}
+	b, note, err := openCUDA(index, precision)
+	if device == "auto" && errors.Is(err, backend.ErrNoDevice) {
+		b, err := openCPU(threads, precision)
+		return b, "device: using the CPU, " + noGPU(cuda.Probe()), err
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("device %q: %w", device, err)
+	}
+	return b, note, nil
+}
+
+// firstUsable is the index of the first GPU that senet runs on, -1 if there is none.
+func firstUsable(d cuda.Driver) int {
+	return slices.IndexFunc(d.Devices, func(dev cuda.Device) bool { return dev.Problem == "" })
+}
+
+// deviceIndex is N of cuda:N, 0 where it is left open.
+func deviceIndex(device string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(device, "cuda:")) // isDevice has seen it
+	return n
+}
+
+// openCPU opens the CPU, which computes in float32 alone.
+func openCPU(threads int, precision string) (backend.Backend, error) {
+	if precision != "auto" && precision != "float32" {
+		return nil, fmt.Errorf("%w: precision: want auto or float32 on the CPU, have %s", config.ErrConfig, precision)
 	}
 	b, err := cpu.New(cpu.Options{Threads: threads})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if device == "auto" {
-		return b, "device: using the CPU, " + noGPU(cuda.Probe()), nil
-	}
-	return b, "", nil
+	return b, nil
 }
 
 // noGPU says why no GPU is used.
@@ -73,12 +132,13 @@ func noGPU(d cuda.Driver) string {
 	if d.Problem != "" {
 		return d.Problem
 	}
-	return fmt.Sprintf("%s is there, but this version of senet has no CUDA kernels", d.Devices[0].Name)
+	i := max(firstUsable(d), 0)
+	return fmt.Sprintf("%s cannot be opened; --device cuda:%d tells why", d.Devices[i].Name, i)
 }
 
 // openBackend opens a device and tells the user in one line when auto fell back to the CPU.
-func (d *deps) openBackend(device string, threads int) (backend.Backend, error) {
-	b, note, err := d.open(device, threads)
+func (d *deps) openBackend(device string, threads int, precision string) (backend.Backend, error) {
+	b, note, err := d.open(device, threads, precision)
 	if err == nil && note != "" {
 		fmt.Fprintln(d.Err, note)
 	}

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"senet/internal/backend"
+	"senet/internal/config"
 	"senet/internal/cuda"
 )
 
@@ -20,7 +22,7 @@ func TestOpenDevice(t *testing.T) {
 		if hasGPU && errors.Is(want, backend.ErrNoDevice) {
 			continue
 		}
-		b, note, err := openDevice(device, 1)
+		b, note, err := openDevice(device, 1, "auto")
 		if !errors.Is(err, want) {
 			t.Errorf("%q: error %v, want %v", device, err, want)
 		}
@@ -32,6 +34,32 @@ func TestOpenDevice(t *testing.T) {
 		}
 		if told := note != ""; told != (device == "auto" && b.Name() == "cpu") {
 			t.Errorf("%q: note %q", device, note)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPrecision: the flag takes what the config's key takes, and the CPU has float32 alone.
+func TestPrecision(t *testing.T) {
+	for _, precision := range precisions {
+		if _, err := config.Parse("test", []byte("model: {name: resnet18}"), []string{"precision=" + precision}); err != nil {
+			t.Error(err)
+		}
+		var flag precisionFlag
+		if err := flag.Set(precision); err != nil || string(flag) != precision {
+			t.Errorf("--precision %s: %v", precision, err)
+		}
+		b, _, err := openDevice("cpu", 1, precision)
+		if precision != "auto" && precision != "float32" {
+			if exitCode(err, 0) != 2 || !strings.Contains(err.Error(), "precision: want auto or float32 on the CPU, have "+precision) {
+				t.Errorf("precision %s on the CPU: error %v", precision, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		if err := b.Close(); err != nil {
 			t.Error(err)

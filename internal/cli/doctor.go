@@ -60,8 +60,9 @@ driver and its devices, and why a GPU is not used. With --device, exit 4 if it c
 --json prints {version, cpu, libraries, cuda, auto}: version as senet version prints it; cpu is
 {model, cores, memory_bytes, features, backend}, or problem in place of backend if senet cannot
 compute there; libraries are a list of {name, version, path}; cuda is {found, problem, version,
-devices}, devices a list of {index, name, compute_capability, total_bytes}; auto is the backend
-that --device auto takes, "" if there is none.`,
+library, devices}, devices a list of {index, name, compute_capability, total_bytes, problem}, where
+a problem is left out if there is none; auto is the backend that --device auto takes, "" if there
+is none.`,
 		Example: "  senet doctor --device cuda",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
 	}
@@ -96,7 +97,7 @@ func runDoctor(_ context.Context, d *deps, o DoctorOptions) error {
 
 // try opens and closes a device and returns the backend's name and description.
 func (d *deps) try(device string) (name, describe string, err error) {
-	b, _, err := d.open(device, 0)
+	b, _, err := d.open(device, 0, "auto")
 	if err != nil {
 		return "", "", err
 	}
@@ -117,10 +118,13 @@ func (r doctorReport) print(w io.Writer) error {
 		fmt.Fprintf(&b, "library    %s %s at %s\n", l.Name, l.Version, l.Path)
 	}
 	if r.CUDA.Version != "" {
-		fmt.Fprintf(&b, "cuda       driver supports CUDA %s\n", r.CUDA.Version)
+		fmt.Fprintf(&b, "cuda       driver supports CUDA %s, at %s\n", r.CUDA.Version, r.CUDA.Library)
 	}
 	for _, dev := range r.CUDA.Devices {
 		fmt.Fprintf(&b, "cuda:%d     %s, compute capability %s, %s\n", dev.Index, dev.Name, dev.Compute, report.FormatBytes(dev.TotalBytes))
+		if dev.Problem != "" {
+			fmt.Fprintf(&b, "           cannot be used: %s\n", dev.Problem)
+		}
 	}
 	if !strings.HasPrefix(r.Auto, "cuda") {
 		fmt.Fprintf(&b, "gpu        not used: %s\n", noGPU(r.CUDA))

@@ -65,6 +65,9 @@ func runEval(ctx context.Context, d *deps, o EvalOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := t.checkClasses(src.Classes()); err != nil {
+		return err
+	}
 	e, err := d.openEvaluator(t, t.config.Eval.BatchSize)
 	if err != nil {
 		return err
@@ -80,6 +83,7 @@ func runEval(ctx context.Context, d *deps, o EvalOptions) (err error) {
 	if err := printEvaluation(d, o, e, found); err != nil {
 		return err
 	}
+	warnOfLabels(d, found.Top1, len(found.Classes))
 	if o.Report == "" {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"senet/internal/config"
 	"senet/internal/data"
 	"senet/internal/model"
+	"senet/internal/report"
 	"senet/internal/train"
 	"senet/internal/weights"
 )
@@ -48,8 +49,10 @@ func exitCode(err error, sig syscall.Signal) int {
 		{config.ErrConfig, exitUsage},
 		{model.ErrUnknown, exitUsage},
 		{train.ErrTaken, exitUsage},
+		{train.ErrChanged, exitUsage},
 		{data.ErrBadData, exitBadData},
 		{checkpoint.ErrBad, exitBadData},
+		{report.ErrBadRecord, exitBadData},
 		{weights.ErrUnfitting, exitBadData},
 		{backend.ErrNoDevice, exitNoDevice},
 		{train.ErrDiverged, exitDiverged},
@@ -66,5 +69,8 @@ func message(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return strings.ReplaceAll(err.Error(), "\n", "\n  ")
+	return indent(err.Error())
 }
+
+// indent moves the lines after the first to the right.
+func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }

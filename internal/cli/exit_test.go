@@ -47,6 +47,12 @@ func TestUsageErrors(t *testing.T) {
 		{"predict --checkpoint runs/best", "usage: requires at least 1 arg(s), only received 0 (see senet predict --help)"},
 		{"predict --checkpoint runs/best --top 0 a.png", "usage: --top 0: want at least 1"},
 		{"train --config CONFIG --device gpu", `invalid argument "gpu" for "--device" flag: want auto, cpu, cuda or cuda:N (see senet train --help)`},
+		{"eval --checkpoint CHECKPOINT --precision half", `invalid argument "half" for "--precision" flag: want auto, float32, tf32, bf16 or fp16 (see senet eval --help)`},
+		{"eval --checkpoint CHECKPOINT --precision bf16", "bad config: precision: want auto or float32 on the CPU, have bf16"},
+		{"train --config CONFIG --precision fp16 --set output.dir=DIR/a", "bad config: precision: want auto or float32 on the CPU, have fp16"},
+		{"train --config CONFIG --set precision=tf32 --set output.dir=DIR/a", "bad config: precision: want auto or float32 on the CPU, have tf32"},
+		{"bench train --model resnet20_cifar --device cpu --precision bf16", "bad config: precision: want auto or float32 on the CPU, have bf16"},
+		{"train --config CONFIG --set precision=half", "precision: want one of auto, float32, tf32, bf16, fp16"},
 		{"doctor --device cuda:x", `invalid argument "cuda:x" for "--device" flag: want auto, cpu, cuda or cuda:N`},
 		{"summary --config CONFIG --model resnet50", "usage: --config and --model do not go together"},
 		{"summary --model resnet50 --set model.classes=2", "usage: --model and --set do not go together"},
@@ -127,7 +133,7 @@ func TestBadDataAndCheckpoints(t *testing.T) {
 		{"eval without data", []string{"eval", "--checkpoint", f.best(), "--set", "data.dir=" + at("none")}, []string{"bad data: ", at("none")}},
 		{"eval on torn data", []string{"eval", "--checkpoint", f.best(), "--set", "data.dir=" + torn}, []string{"bad data: " + pixels}},
 		{"too few images", f.train(at("a"), "--set", "train.batch_size=100"), []string{"bad data: the data set has 64 images, fewer than one training batch of 100"}},
-		{"no image", []string{"predict", "--checkpoint", f.best(), noImage}, []string{"bad data: " + noImage + ": not a JPEG, PNG or GIF image"}},
+		{"no image", []string{"predict", "--checkpoint", f.best(), noImage}, []string{"bad data: " + noImage + ": not a JPEG, PNG, GIF or WebP image"}},
 		{"missing image", []string{"predict", "--checkpoint", f.best(), at("b.png")}, []string{at("b.png"), "no such file"}},
 		{"missing checkpoint", []string{"predict", "--checkpoint", at("none"), at("a.png")}, []string{"bad checkpoint: ", at("none"), "no such file"}},
 		{"eval of a missing checkpoint", []string{"eval", "--checkpoint", at("none")}, []string{"bad checkpoint: ", at("none"), "no such file"}},
@@ -135,7 +141,7 @@ func TestBadDataAndCheckpoints(t *testing.T) {
 		{"damaged checkpoint", []string{"eval", "--checkpoint", damaged}, []string{"bad checkpoint: " + damaged, "is damaged"}},
 		{"resume of a damaged checkpoint", f.train(at("a"), "--resume", damaged), []string{"bad checkpoint: " + damaged, "is damaged"}},
 		{"resume of a missing checkpoint", f.train(at("a"), "--resume", at("none")), []string{"bad checkpoint: ", at("none"), "no such file"}},
-		{"resume of another network", f.train(at("a"), "--resume", f.best(), "--set", "model.name=resnet20_cifar"), []string{"it holds seresnet20_cifar, the config says model.name: resnet20_cifar"}},
+		{"resume of another network", f.train(at("a"), "--resume", f.best(), "--set", "model.name=resnet20_cifar", "--set", "train.epochs=4", "--force-config"), []string{"it holds seresnet20_cifar, the config says model.name: resnet20_cifar"}},
 		{"another network", []string{"eval", "--checkpoint", f.best(), "--set", "model.name=resnet20_cifar"}, []string{"bad checkpoint: " + f.best() + " holds seresnet20_cifar, the config says model.name: resnet20_cifar"}},
 		{"a bare file of another network", []string{"eval", "--checkpoint", bare, "--config", f.config, "--set", "model.name=resnet20_cifar"}, []string{"load " + bare + " into resnet20_cifar: ", "\n  tensor \"layer3.2.se.fc2.weight\" (64, 8, 1, 1) is not part of the network\n"}},
 		{"weights that overflow", []string{"eval", "--checkpoint", huge}, []string{"bad checkpoint: " + huge + ": the loss is "}},
@@ -162,7 +168,7 @@ func (f fixture) hugeWeights(t *testing.T, dir string) string {
 	for i := range weights {
 		weights[i] = 3e38
 	}
-	store, err := checkpoint.Open(dir, 1)
+	store, err := checkpoint.Open(dir, checkpoint.Keep{Newest: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,6 +198,44 @@ func TestRefusedTrainingChangesNothing(t *testing.T) {
 	senet(f.train(f.run)...).want(t, 2, "folder in use", "--resume auto")
 	if after := readFile(t, filepath.Join(f.run, "metrics.jsonl")); after != before {
 		t.Errorf("metrics.jsonl had %d bytes, has %d", len(before), len(after))
+	}
+}
+
+// TestChangedConfigIsRefusedKeyByKey: unless it is forced.
+func TestChangedConfigIsRefusedKeyByKey(t *testing.T) {
+	f := newFixture(t)
+	before := readFile(t, filepath.Join(f.run, "metrics.jsonl"))
+	changed := f.train(f.run, "--resume", "auto", "--set", "train.epochs=4", "--set", "train.seed=3", "--set", "data.augment.flip=true", "--set", "threads=2")
+	o := senet(changed...)
+	o.want(t, 2, "\n  data.augment.flip: was false, is true\n  train.seed: was 0, is 3\n  give back these values", "--force-config")
+	if strings.Contains(o.err, "threads") {
+		t.Errorf("stderr: %s", o.err)
+	}
+	if after := readFile(t, filepath.Join(f.run, "metrics.jsonl")); after != before {
+		t.Errorf("metrics.jsonl had %d bytes, has %d", len(before), len(after))
+	}
+}
+
+// crowded is a backend without room for any program.
+type crowded struct{ backend.Backend }
+
+func (b crowded) Compile(p *graph.Program) (backend.Executable, error) {
+	m := graph.PlanMemory(p, (*graph.Value).Bytes)
+	full := backend.NewOutOfMemory(p, m, (*graph.Value).Bytes)
+	full.Free, full.Total = m.Peak()/2, m.Peak()
+	return nil, full
+}
+
+// TestOutOfMemory: the message has what was asked for, what there is, what takes it and the batch that fits.
+func TestOutOfMemory(t *testing.T) {
+	f := newFixture(t)
+	o := run(deps{open: func(device string, threads int, precision string) (backend.Backend, string, error) {
+		b, note, err := openDevice(device, threads, precision)
+		return crowded{b}, note, err
+	}}, f.train(filepath.Join(t.TempDir(), "run"))...)
+	o.want(t, 1, "out of memory: ", " MiB asked for, ", "\n  planned: ", "\n  largest buffers: ", "(8, 16, 28, 28)", "\n  by estimate, train.batch_size ", " fits\n")
+	if strings.Count(o.err, "MiB") != 3+4+5 {
+		t.Errorf("want three sizes, four parts of the plan and five buffers:\n%s", o.err)
 	}
 }
 
@@ -276,8 +320,8 @@ func TestDeviceLost(t *testing.T) {
 		{1, []string{"predict", "--checkpoint", f.best(), path}},
 	} {
 		runs := c.runs
-		o := run(deps{open: func(device string, threads int) (backend.Backend, string, error) {
-			b, note, err := openDevice(device, threads)
+		o := run(deps{open: func(device string, threads int, precision string) (backend.Backend, string, error) {
+			b, note, err := openDevice(device, threads, precision)
 			return lossy{b, &runs}, note, err
 		}}, c.args...)
 		o.want(t, 6, "device lost")

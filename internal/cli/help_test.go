@@ -133,7 +133,8 @@ func TestExamples(t *testing.T) {
 func TestHelpTellsEveryJSONKey(t *testing.T) {
 	objects := map[string]reflect.Type{
 		"bench": reflect.TypeFor[benchReport](), "eval": reflect.TypeFor[evalReport](), "predict": reflect.TypeFor[predictReport](),
-		"import": reflect.TypeFor[importReport](), "summary": reflect.TypeFor[summaryReport](),
+		"import": reflect.TypeFor[importReport](), "summary": reflect.TypeFor[summaryReport](), "cost": reflect.TypeFor[costReport](),
+		"verify": reflect.TypeFor[verifyReport](), "stats": reflect.TypeFor[statsReport](),
 		"doctor": reflect.TypeFor[doctorReport](), "version": reflect.TypeFor[versionInfo](),
 	}
 	for _, c := range commands() {

@@ -126,7 +126,7 @@ func saveImported(d *deps, cfg config.Config, w weights.Imported, dir string) (s
 	if err != nil {
 		return "", err
 	}
-	store, err := checkpoint.Open(dir, 1)
+	store, err := checkpoint.Open(dir, checkpoint.Keep{Newest: 1})
 	if err != nil {
 		return "", err
 	}

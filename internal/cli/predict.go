@@ -45,9 +45,9 @@ func newPredictCmd(d *deps, run func(context.Context, *deps, PredictOptions) err
 	var o PredictOptions
 	cmd := &cobra.Command{
 		Use: "predict IMAGE...", Short: "Classify images with a checkpoint", Args: cobra.MinimumNArgs(1),
-		Long: `Classify images (JPEG, PNG or GIF), cropped at the centre and resized to the network's input as
-data.crop_fraction and data.interpolation say. A checkpoint folder carries its own config; a bare
-safetensors file needs --config.
+		Long: `Classify images (JPEG, PNG, GIF or WebP), resized and cropped at the centre to the network's
+input as data.crop_fraction and data.interpolation say. A checkpoint folder carries its own config;
+a bare safetensors file needs --config.
 
 --json prints {model, images}: images are a list of {path, top, logits}, top a list of
 {class, name, probability}, the most probable first; logits only with --logits.`,
@@ -56,7 +56,7 @@ safetensors file needs --config.
 			o.Images = args
 			return run(cmd.Context(), d, o)
 		},
-		ValidArgsFunction: cobra.FixedCompletions([]string{"jpg", "jpeg", "png", "gif"}, cobra.ShellCompDirectiveFilterFileExt),
+		ValidArgsFunction: cobra.FixedCompletions([]string{"jpg", "jpeg", "png", "gif", "webp"}, cobra.ShellCompDirectiveFilterFileExt),
 	}
 	o.Checkpoint.addFlags(cmd)
 	cmd.Flags().IntVar(&o.Top, "top", 5, "`number` of classes to print of each image")

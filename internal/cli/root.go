@@ -38,7 +38,7 @@ func System() Streams {
 type deps struct {
 	Streams
 	now  func() time.Time
-	open func(device string, threads int) (backend.Backend, string, error)
+	open func(device string, threads int, precision string) (backend.Backend, string, error)
 }
 
 // Main runs the command line and returns the exit code. SIGINT and SIGTERM cancel the running
@@ -102,8 +102,11 @@ that is stopped saves a checkpoint first.`,
 		newEvalCmd(d, runEval),
 		newPredictCmd(d, runPredict),
 		newSummaryCmd(d, runSummary),
+		newReportCmd(d, runReport),
+		newCostCmd(d, runCost),
 		newImportCmd(d, runImport),
 		newExportCmd(d, runExport),
+		newDataCmd(d),
 		newBenchCmd(d, runBench),
 		newDoctorCmd(d, runDoctor),
 		newVersionCmd(d, runVersion),

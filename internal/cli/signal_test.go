@@ -57,7 +57,7 @@ func TestSignalStopsTraining(t *testing.T) {
 				t.Fatal(err)
 			}
 			at := saved.Manifest
-			o = senet(f.train(dir, "--set", fmt.Sprintf("train.epochs=%d", at.Epoch+1), "--resume", "auto")...)
+			o = senet(f.train(dir, "--set", fmt.Sprintf("train.epochs=%d", at.Epoch+1), "--resume", "auto", "--force-config")...)
 			o.want(t, 0, fmt.Sprintf("after %d epochs and %d steps", at.Epoch, at.Batch))
 			m := readMetrics(t, dir)
 			for i, s := range m.Steps {
@@ -69,6 +69,24 @@ func TestSignalStopsTraining(t *testing.T) {
 				t.Errorf("resumed at step %d, %d steps recorded, finish %v; stopped at step %d in epoch %d", m.Run.StartStep, len(m.Steps), m.Finish, at.GlobalStep, at.Epoch+1)
 			}
 		})
+	}
+}
+
+// TestSignalInterruptsAStartThatHangs: a data set that cannot be opened, here a pipe that nobody writes to, holds up no exit.
+func TestSignalInterruptsAStartThatHangs(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	for _, name := range []string{"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.AfterFunc(100*time.Millisecond, sendOnce(syscall.SIGTERM))
+	start := time.Now()
+	o := senet(f.train(filepath.Join(dir, "run"), "--set", "data.dir="+dir)...)
+	o.want(t, 143)
+	if took := time.Since(start); o.err != "senet: interrupted\n" || took > 5*time.Second {
+		t.Errorf("stderr %q after %v", o.err, took)
 	}
 }
 
@@ -104,8 +122,8 @@ func TestSignalInterruptsEvalAndPredict(t *testing.T) {
 	}
 	for _, args := range [][]string{{"eval", "--json", "--checkpoint", f.best(), "--set", "eval.batch_size=1"}, predict} {
 		send := sendOnce(syscall.SIGTERM)
-		o := run(deps{open: func(device string, threads int) (backend.Backend, string, error) {
-			b, note, err := openDevice(device, threads)
+		o := run(deps{open: func(device string, threads int, precision string) (backend.Backend, string, error) {
+			b, note, err := openDevice(device, threads, precision)
 			return hooked{b, func() {
 				send()
 				time.Sleep(20 * time.Millisecond) // many such runs are more than a signal needs to come through
@@ -128,8 +146,8 @@ const (
 func child(mode, config string) int {
 	if mode == "stuck" {
 		streams := Streams{Out: io.Discard, Err: os.Stderr} // stdout says when the device hangs: before that, one signal is enough
-		return (&deps{Streams: streams, now: time.Now, open: func(device string, threads int) (backend.Backend, string, error) {
-			b, note, err := openDevice(device, threads)
+		return (&deps{Streams: streams, now: time.Now, open: func(device string, threads int, precision string) (backend.Backend, string, error) {
+			b, note, err := openDevice(device, threads, precision)
 			return hooked{b, func() {
 				fmt.Println("stuck")
 				time.Sleep(time.Minute)

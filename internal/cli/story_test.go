@@ -221,16 +221,16 @@ func TestResumeGoesOn(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(f.run)); err != nil {
 		t.Fatal(err)
 	}
-	o := senet(f.train(dir, "--set", "train.epochs=5", "--resume", "auto")...)
-	o.want(t, 0, "resuming ", "after 4 epochs and 0 steps")
-	if strings.Count(o.err, "\n") != 1 || !strings.Contains(o.out, "epoch 5/5 done: ") || strings.Contains(o.out, "epoch 4/5") {
+	o := senet(f.train(dir, "--set", "train.epochs=5", "--resume", "auto", "--force-config")...)
+	o.want(t, 0, "begun otherwise:\n  train.epochs: was 4, is 5\n", "resuming ", "after 4 epochs and 0 steps")
+	if strings.Count(o.err, "\n") != 3 || !strings.Contains(o.out, "epoch 5/5 done: ") || strings.Contains(o.out, "epoch 4/5") {
 		t.Errorf("stdout: %s\nstderr: %s", o.out, o.err)
 	}
 	m := readMetrics(t, dir)
 	if len(m.Steps) != 40 || len(m.Epochs) != 5 || m.Steps[39].GlobalStep != 40 || m.Finish == nil {
 		t.Errorf("metrics.jsonl: %d steps, %d epochs, finish %v, want 40, 5 and one", len(m.Steps), len(m.Epochs), m.Finish)
 	}
-	named := senet(f.train(t.TempDir(), "--set", "train.epochs=5", "--resume", filepath.Join(f.run, "last"))...)
+	named := senet(f.train(t.TempDir(), "--set", "train.epochs=5", "--force-config", "--resume", filepath.Join(f.run, "last"))...)
 	named.want(t, 0, "resuming "+filepath.Join(f.run, "last"))
 	again := readMetrics(t, filepath.Dir(named.checkpoint(t)))
 	if got, want := again.Epochs[0].ValLoss, m.Epochs[4].ValLoss; got != want {
@@ -238,10 +238,10 @@ func TestResumeGoesOn(t *testing.T) {
 	}
 }
 
-// checkpoint is the one that a training's last line names.
+// checkpoint is the one that a training ends with.
 func (o outcome) checkpoint(t *testing.T) string {
 	t.Helper()
-	m := regexp.MustCompile(`(?m)^done: .* checkpoint (.*), took `).FindStringSubmatch(o.out)
+	m := regexp.MustCompile(`(?m)^checkpoint: (.*)$`).FindStringSubmatch(o.out)
 	if m == nil {
 		t.Fatalf("stdout names no checkpoint:\n%s", o.out)
 	}

@@ -95,10 +95,7 @@ func runSummary(_ context.Context, d *deps, o SummaryOptions) error {
 	if o.Model == "" && o.Config.Path == "" {
 		return fmt.Errorf("%w: --model or --config is required, e.g. --model seresnet50", errUsage)
 	}
-	origin, name, mo := errUsage, o.Model, model.Options{
-		Batch: 1, Height: o.Size, Width: o.Size, Channels: 3, Classes: o.Classes,
-		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}, SE: model.SE{Reduction: 16},
-	}
+	origin, name, mo := errUsage, o.Model, imageNetOptions(o.Size, o.Classes)
 	if o.Model == "" {
 		cfg, err := o.Config.load()
 		if err != nil {
@@ -114,6 +111,14 @@ func runSummary(_ context.Context, d *deps, o SummaryOptions) error {
 		return writeJSON(d.Out, r)
 	}
 	return r.print(d.Out)
+}
+
+// imageNetOptions are a network's for one image of three channels, as of ImageNet.
+func imageNetOptions(size, classes int) model.Options {
+	return model.Options{
+		Batch: 1, Height: size, Width: size, Channels: 3, Classes: classes,
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225}, SE: model.SE{Reduction: 16},
+	}
 }
 
 func summarize(name string, o model.Options) (summaryReport, error) {

@@ -11,6 +11,7 @@ import (
 
 	"senet/internal/config"
 	"senet/internal/data"
+	"senet/internal/metrics"
 	"senet/internal/model"
 	"senet/internal/report"
 	"senet/internal/train"
@@ -18,9 +19,12 @@ import (
 
 // TrainOptions are the flags of `senet train`.
 type TrainOptions struct {
-	Config ConfigOptions
-	Device string
-	Resume string
+	Config    ConfigOptions
+	Device    string
+	Precision string
+	Resume    string
+	// ForceConfig resumes with a changed config.
+	ForceConfig bool
 }
 
 func newTrainCmd(d *deps, run func(context.Context, *deps, TrainOptions) error) *cobra.Command {
@@ -29,14 +33,17 @@ func newTrainCmd(d *deps, run func(context.Context, *deps, TrainOptions) error) 
 		Use: "train", Short: "Train a network", Args: cobra.NoArgs,
 		Long: `Train the network of a config. Checkpoints, metrics.jsonl and TensorBoard events go to
 output.dir. SIGINT (Ctrl-C) and SIGTERM finish the step, save a checkpoint and stop;
---resume goes on from there.`,
+--resume goes on from there, with the config that the run was begun with; where to compute,
+how fast and what to keep may change.`,
 		Example: `  senet train --config configs/seresnet20-fashion-mnist.yaml --set train.epochs=1
   senet train --config configs/seresnet20-fashion-mnist.yaml --resume auto`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
 	}
 	o.Config.addFlags(cmd)
 	addDeviceFlag(cmd, &o.Device)
+	addPrecisionFlag(cmd, &o.Precision)
 	cmd.Flags().StringVar(&o.Resume, "resume", "", "go on from this `checkpoint`; auto takes the newest valid one in output.dir, if there is one")
+	cmd.Flags().BoolVar(&o.ForceConfig, "force-config", false, "resume although config keys that change the result have changed")
 	return cmd
 }
 
@@ -48,39 +55,77 @@ func runTrain(ctx context.Context, d *deps, o TrainOptions) error {
 	if o.Device != "" {
 		cfg.Device = o.Device
 	}
+	if o.Precision != "" {
+		cfg.Precision = o.Precision
+	}
 	if _, err := model.Build(cfg.Model.Name, train.ModelOptions(cfg, 1)); err != nil { // before anything is written
 		return fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
-	trainSet, err := openSource(cfg, data.Train)
+	sets, err := orCancelled(ctx, func() (s [2]data.Source, err error) {
+		s[0], s[1], err = openSources(cfg)
+		return s, err
+	})
 	if err != nil {
 		return err
 	}
-	valSet, err := openSource(cfg, data.Test)
+	b, err := d.openBackend(cfg.Device, cfg.Threads, cfg.Precision)
 	if err != nil {
 		return err
 	}
-	b, err := d.openBackend(cfg.Device, cfg.Threads)
-	if err != nil {
-		return err
-	}
-	sink, err := d.openSinks(cfg, o)
+	sink, err := d.openSinks(cfg)
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
 	_, err = train.Run(ctx, train.Setup{
-		Config: cfg, Backend: b, Train: trainSet, Val: valSet, Sink: sink,
-		Libraries: libraries(), Resume: o.Resume, Now: d.now,
-		Notef: func(format string, args ...any) { fmt.Fprintf(d.Err, format+"\n", args...) },
+		Config: cfg, Backend: b, Train: sets[0], Val: sets[1], Sink: sink,
+		Libraries: libraries(), Resume: o.Resume, ForceConfig: o.ForceConfig, Now: d.now,
+		Notef: func(format string, args ...any) { fmt.Fprintln(d.Err, indent(fmt.Sprintf(format, args...))) },
 	})
-	return errors.Join(err, sink.Close(), b.Close())
+	if err = errors.Join(err, sink.Close(), b.Close()); err != nil {
+		return err
+	}
+	return d.writeCurves(cfg.Output.Dir)
 }
 
-// openSinks makes the run's folder and everything that records into it.
-func (d *deps) openSinks(cfg config.Config, o TrainOptions) (report.Sink, error) {
+// orCancelled is f's outcome, or the context's error as soon as ctx is cancelled. It is for what may take long and has
+// nothing to save: f is then left to itself, since the process is about to end.
+func orCancelled[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := f()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// openSinks makes the run's folder and everything that shows the run or records into the folder.
+func (d *deps) openSinks(cfg config.Config) (_ report.Sink, err error) {
+	sinks := []report.Sink{report.NewTerminal(d.Out, report.TerminalOptions{TTY: d.OutTTY, NoColor: d.NoColor, Now: d.now})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, report.Tee(sinks...).Close())
+		}
+	}()
+	if port := cfg.Output.MetricsPort; port != 0 { // first: a port in use leaves no folder behind
+		server, err := metrics.Listen(port)
+		if err != nil {
+			return nil, fmt.Errorf("output.metrics_port: %w", err)
+		}
+		sinks = append(sinks, server)
+	}
 	if err := os.MkdirAll(cfg.Output.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("output.dir: %w", err)
 	}
-	sinks := []report.Sink{report.NewTerminal(d.Out, report.TerminalOptions{TTY: d.OutTTY, NoColor: d.NoColor, Now: d.now})}
 	jsonl, err := report.NewJSONL(filepath.Join(cfg.Output.Dir, metricsFile))
 	if err != nil {
 		return nil, err
@@ -89,26 +134,25 @@ func (d *deps) openSinks(cfg config.Config, o TrainOptions) (report.Sink, error)
 	if cfg.Output.TensorBoard {
 		events, err := report.NewTensorBoard(filepath.Join(cfg.Output.Dir, "tensorboard"))
 		if err != nil {
-			return nil, errors.Join(err, jsonl.Close())
+			return nil, err
 		}
 		sinks = append(sinks, events)
 	}
 	return report.Tee(sinks...), nil
 }
 
-// metricsFile is the run's JSONL record within output.dir.
-const metricsFile = "metrics.jsonl"
-
-// openSource opens the data set that the config names.
-func openSource(cfg config.Config, split data.Split) (data.Source, error) {
-	src, err := data.OpenFashionMNIST(cfg.Data.Dir, split)
-	if err != nil {
-		return nil, err
+// writeCurves writes the page of a finished run's curves into its folder.
+func (d *deps) writeCurves(dir string) error {
+	path := filepath.Join(dir, curvesFile)
+	if err := writeComparison([]string{dir}, path); err != nil {
+		return err
 	}
-	h, w, c := src.Shape()
-	if h != cfg.Data.ImageSize || w != cfg.Data.ImageSize || c != cfg.Model.InChannels || len(src.Classes()) != cfg.Model.Classes {
-		return nil, fmt.Errorf("%w: data.source %s has %dx%d images of %d channels in %d classes, but the config says data.image_size %d, model.in_channels %d, model.classes %d",
-			config.ErrConfig, cfg.Data.Source, h, w, c, len(src.Classes()), cfg.Data.ImageSize, cfg.Model.InChannels, cfg.Model.Classes)
-	}
-	return src, nil
+	_, err := fmt.Fprintf(d.Out, "curves: %s\n", path)
+	return err
 }
+
+// Files within output.dir.
+const (
+	metricsFile = "metrics.jsonl" // the run's JSONL record
+	curvesFile  = "curves.html"
+)

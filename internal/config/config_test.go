@@ -33,16 +33,23 @@ func refused(t *testing.T, err error, want string) {
 
 func TestDefaultsApplyToKeysNotGiven(t *testing.T) {
 	want := Config{
-		Device: "auto",
+		Device: "auto", Precision: "auto",
 		Model: Model{
 			Name: "seresnet20_cifar", InChannels: 1, Classes: 10, ZeroInitResidual: true,
 			SE: SE{Reduction: 16, Stages: []int{1, 2, 3, 4}, Placement: "standard", Squeeze: "avg", Gate: "sigmoid", Bias: true},
 		},
 		Data: Data{
-			Source: "fashion-mnist", Dir: "/usr/share/datasets/fashion-mnist", ImageSize: 28,
+			Source: "fashion-mnist", Dir: "/usr/share/datasets/fashion-mnist", Train: "auto", Val: "auto", IndexDir: "auto", ImageSize: 28,
 			Mean: []float64{0.286}, Std: []float64{0.353}, CropFraction: 1, Interpolation: "bicubic",
+			Augment: Augment{
+				MinScale: 0.08, Repeats: 1, RandAugment: RandAugment{Magnitude: 7, MagnitudeStd: 0.5, Probability: 0.5, Increasing: true},
+				RandomErasing: Erasing{Mode: "const"},
+			},
 		},
-		Train:  Train{Epochs: 100, BatchSize: 128, LR: 0.1, Momentum: 0.9, WeightDecay: 1e-4},
+		Train: Train{
+			Epochs: 100, BatchSize: 128, Accumulate: 1, Optimizer: "sgd", LR: 0.1, Schedule: "cosine", StepEpochs: 30, StepFactor: 0.1,
+			Power: 1, Momentum: 0.9, WeightDecay: 1e-4, Loss: "cross-entropy",
+		},
 		Eval:   Eval{BatchSize: 250},
 		Output: Output{Dir: "runs", KeepCheckpoints: 2, TensorBoard: true},
 	}
@@ -257,13 +264,17 @@ func TestHostileTextIsCheap(t *testing.T) {
 
 func TestYAMLGivesTheSameConfig(t *testing.T) {
 	everything := []string{
-		"device=cuda:3", "threads=7", "model.name=resnet50", "model.in_channels=3", "model.classes=1000", "model.zero_init_residual=false",
+		"device=cuda:3", "precision=fp16", "threads=7", "model.name=resnet50", "model.in_channels=3", "model.classes=1000", "model.zero_init_residual=false",
 		"model.v1_stride=true", "model.dropout=0.2", "model.se.reduction=4", "model.se.hidden_channels=32", "model.se.divisor=8",
-		"model.se.stages=[1, 3]", "model.se.placement=post", "model.se.squeeze=max", "model.se.gate=hard-sigmoid", "model.se.bias=false", "data.dir=/d", "data.image_size=224", "data.mean=[0.485, 0.456, 0.406]",
-		"data.std=[0.229, 0.224, 0.225]", "data.crop_fraction=0.875", "data.interpolation=bilinear", "data.workers=9", "data.augment.crop_pad=5", "data.augment.flip=true", "train.epochs=90",
-		"train.batch_size=64", "train.lr=0.025", "train.min_lr=1e-7", "train.warmup_epochs=2.5", "train.momentum=0.875", "train.nesterov=true",
+		"model.se.stages=[1, 3]", "model.se.placement=post", "model.se.squeeze=max", "model.se.gate=hard-sigmoid", "model.se.bias=false", "data.dir=/d", "data.train=t-{0..9}.tar", "data.val=v.tar", "data.index_dir=/i", "data.image_size=224", "data.mean=[0.485, 0.456, 0.406]",
+		"data.std=[0.229, 0.224, 0.225]", "data.crop_fraction=0.875", "data.interpolation=bilinear", "data.workers=9", "data.augment.crop_pad=5", "data.augment.flip=true", "data.augment.min_scale=0.25", "data.augment.repeats=3",
+		"data.augment.rand_augment.ops=2", "data.augment.rand_augment.magnitude=6", "data.augment.rand_augment.magnitude_std=0.25", "data.augment.rand_augment.probability=0.75",
+		"data.augment.rand_augment.increasing=false", "data.augment.trivial_augment=true", "data.augment.color_jitter.brightness=0.4", "data.augment.color_jitter.contrast=0.3",
+		"data.augment.color_jitter.saturation=0.2", "data.augment.color_jitter.hue=0.1", "data.augment.random_erasing.probability=0.25", "data.augment.random_erasing.mode=pixel", "train.epochs=90",
+		"train.batch_size=64", "train.accumulate=4", "train.optimizer=lamb", "train.schedule=one-cycle", "train.step_epochs=0.5", "train.step_factor=0.25",
+		"train.power=2", "train.clip_norm=1.5", "train.ema_decay=0.9998", "train.loss=binary", "train.binary_threshold=0.2", "train.binary_sum=true", "train.lr=0.025", "train.min_lr=1e-7", "train.warmup_epochs=2.5", "train.momentum=0.875", "train.nesterov=true",
 		"train.weight_decay=3e-05", "train.label_smoothing=0.30000000000000004", "train.seed=18446744073709551615", "eval.batch_size=1",
-		"output.dir=o", "output.keep_checkpoints=0", "output.tensorboard=false",
+		"output.dir=o", "output.keep_checkpoints=0", "output.keep_every=7", "output.tensorboard=false", "output.metrics_port=9400",
 	}
 	cases := map[string][]string{
 		"defaults": nil, "everything": everything, "whole numbers": {"train.lr=1", "train.min_lr=1.0", "data.std=[1]"},

@@ -27,7 +27,11 @@ func TestEveryConfigLoads(t *testing.T) {
 		if name := strings.TrimSuffix(filepath.Base(path), ".yaml"); name != "reference" && cfg.Output.Dir != "runs/"+name {
 			t.Errorf("%s: output.dir %q, want one of its own, runs/%s", path, cfg.Output.Dir, name)
 		}
-		if _, err := Load(path, []string{"train.epochs=1"}); err != nil { // the help's example
+		sets := []string{"train.epochs=1"} // the help's example
+		if cfg.Train.WarmupEpochs > 1 {
+			sets = append(sets, "train.warmup_epochs=1")
+		}
+		if _, err := Load(path, sets); err != nil {
 			t.Error(err)
 		}
 	}

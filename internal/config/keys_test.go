@@ -227,12 +227,24 @@ func TestKeysThatContradictEachOtherAreRefused(t *testing.T) {
 			[]string{"data.augment.crop_pad=28"},
 			"data.augment.crop_pad: want less than the image's size, have 28 with data.image_size 28",
 		},
+		{
+			"data.augment.crop_pad",
+			[]string{"data.source=imagefolder"},
+			[]string{"data.augment.crop_pad=2", "data.source=list"},
+			"--set data.augment.crop_pad=2: data.augment.crop_pad: want 0 for image files, have 2 with data.source list",
+		},
 		{"train.min_lr", []string{"train.min_lr=0.1"}, []string{"train.min_lr=0.11"}, "train.min_lr: want at most the peak, have 0.11 with train.lr 0.1"},
 		{
 			"train.warmup_epochs",
 			[]string{"train.epochs=2", "train.warmup_epochs=2"},
 			[]string{"train.epochs=2", "train.warmup_epochs=2.5"},
 			"--set train.warmup_epochs=2.5: train.warmup_epochs: want at most all epochs, have 2.5 with train.epochs 2",
+		},
+		{
+			"train.warmup_epochs",
+			[]string{"train.schedule=one-cycle", "train.warmup_epochs=0.5"},
+			[]string{"train.schedule=one-cycle"},
+			"--set train.schedule=one-cycle: train.warmup_epochs: want epochs to rise in, have 0 with train.schedule one-cycle",
 		},
 		{
 			"train.nesterov",

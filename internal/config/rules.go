@@ -25,12 +25,20 @@ var rules = []rule{
 		func(c Config) bool { return c.Data.Augment.CropPad < c.Data.ImageSize },
 	},
 	{
+		"data.augment.crop_pad", "data.source", "0 for image files",
+		func(c Config) bool { return c.Data.Augment.CropPad == 0 || c.Data.Source == "fashion-mnist" },
+	},
+	{
 		"train.min_lr", "train.lr", "at most the peak",
 		func(c Config) bool { return c.Train.MinLR <= c.Train.LR },
 	},
 	{
 		"train.warmup_epochs", "train.epochs", "at most all epochs",
 		func(c Config) bool { return c.Train.WarmupEpochs <= float64(c.Train.Epochs) },
+	},
+	{
+		"train.warmup_epochs", "train.schedule", "epochs to rise in",
+		func(c Config) bool { return c.Train.Schedule != "one-cycle" || c.Train.WarmupEpochs > 0 },
 	},
 	{
 		"train.nesterov", "train.momentum", "momentum above 0 to look ahead with",

@@ -17,6 +17,7 @@ type key struct {
 	bounds   interval // numbers and lists of numbers
 	oneOf    []string // strings; nil: any
 	fallback any      // the default, of type typ; nil: the key is required
+	free     bool     // a resumed run may have another value
 }
 
 // settings are all keys in the order of Config's fields, and the sections they lie in.
@@ -58,7 +59,7 @@ func (s *schema) add(section string, index []int, t reflect.Type) {
 }
 
 func newKey(path string, field []int, f reflect.StructField) (key, error) {
-	k := key{path: path, field: field, typ: f.Type}
+	k := key{path: path, field: field, typ: f.Type, free: f.Tag.Get("resume") == "free"}
 	var err error
 	if list := f.Tag.Get("oneof"); list != "" {
 		k.oneOf = strings.Split(list, ", ")
