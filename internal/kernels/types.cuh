@@ -7,7 +7,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 // Names `name` the block's dynamic shared memory, an array of `type`, 16-byte aligned.
-#define SENET_DYNAMIC_SHARED(type, name)                       \
+#define SENET_DYNAMIC_SHARED(type, name)                         \
   extern __shared__ __align__(16) unsigned char senet_dynamic[]; \
   type* const name = reinterpret_cast<type*>(senet_dynamic)
 #endif

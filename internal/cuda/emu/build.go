@@ -128,16 +128,6 @@ func (b *builder) objects(units []file) ([]string, error) {
 		})
 	}
 	wg.Wait()
-	// For work on one kernel while another does not compile.
-	if os.Getenv("SENET_EMU_PARTIAL") != "" {
-		for i, err := range errs {
-			if err != nil && i < len(units) {
-				fmt.Fprintln(os.Stderr, "left out:", err)
-				paths[i], errs[i] = "", nil
-			}
-		}
-		paths = slices.DeleteFunc(paths, func(p string) bool { return p == "" })
-	}
 	return paths, errors.Join(errs...)
 }
 

@@ -57,7 +57,6 @@ func TestMutationOccursOnce(t *testing.T) {
 }
 
 func TestBuildReportsWhatIsWrong(t *testing.T) {
-	t.Setenv("SENET_EMU_PARTIAL", "")
 	const head = "#include \"emu.hpp\"\n"
 	for name, test := range map[string]struct{ text, want string }{
 		"an error":           {head + "extern \"C\" __global__ void k(int* y) { y[0] = undeclared; }", "k.cu:2:"},
@@ -76,26 +75,6 @@ func TestBuildReportsWhatIsWrong(t *testing.T) {
 	}
 	if _, err := BuildMutated(kernelsDir, "absent.cu", "a", "b"); err == nil {
 		t.Error("a file that is not there was mutated")
-	}
-}
-
-func TestPartialBuildLeavesOut(t *testing.T) {
-	const head, kernel = "#include \"emu.hpp\"\n", "extern \"C\" __global__ void %s(int* y) { y[0] = %s; }"
-	dir := t.TempDir()
-	for name, value := range map[string]string{"good": "1", "bad": "undeclared"} {
-		if err := os.WriteFile(filepath.Join(dir, name+".cu"), fmt.Appendf(nil, head+kernel, name, value), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("SENET_EMU_PARTIAL", "1")
-	if lib, err := Build(dir); err != nil {
-		t.Error(err)
-	} else if _, err := os.Stat(filepath.Join(lib, "libcuda.so.1")); err != nil {
-		t.Error(err)
-	}
-	t.Setenv("SENET_EMU_PARTIAL", "")
-	if _, err := Build(dir); err == nil || !strings.Contains(err.Error(), "bad.cu:2:") {
-		t.Errorf("a whole build with a file that does not compile: %v", err)
 	}
 }
 
