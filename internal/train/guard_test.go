@@ -228,7 +228,7 @@ func TestBadStepsInARowSurviveAResume(t *testing.T) {
 	if m := loadCheckpoint(t, h.dir, "last").Manifest; m.BadInARow != 7 || m.BadSteps != 7 {
 		t.Errorf("the manifest has %d bad steps, %d in a row, want 7", m.BadSteps, m.BadInARow)
 	}
-	s, r = smallRun(t, b, h.dir)
+	s, _ = smallRun(t, b, h.dir)
 	s.Resume = ResumeAuto
 	if _, err := Run(t.Context(), s); !errors.Is(err, ErrDiverged) || !strings.HasPrefix(err.Error(), "epoch 3: step 2: ") {
 		t.Errorf("error %v, want divergence in the tenth step", err)
