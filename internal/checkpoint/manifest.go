@@ -95,6 +95,8 @@ func (m Manifest) check() error {
 	}
 	if m.Created.IsZero() {
 		fail("created: is not set")
+	} else if _, err := m.Created.MarshalText(); err != nil { // JSON's reader takes zones that its writer does not
+		fail("created: %w", err)
 	}
 	if i := slices.IndexFunc(append([]string{m.Model, m.Config}, m.Classes...), func(s string) bool { return !utf8.ValidString(s) }); i >= 0 {
 		fail("model, config or classes: text is not UTF-8")

@@ -145,6 +145,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(strings.TrimSuffix(string(sealed(f, func(s string) string { return s })), sealTail)))
 	f.Add(sealed(f, func(s string) string { return s }))
 	f.Add([]byte(`{"format":1,"model":"x","created":"2024-01-02T03:04:05+06:00"`))
+	f.Add([]byte(`{"format":1,"model":"0","created":"0000-01-01T0:00:00+24:00"`)) // once read, but not to be written
 	f.Add([]byte(`{"format":1,"epoch":1e3}{`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if _, err := decodeManifest(body); err == nil {

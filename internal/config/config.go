@@ -101,6 +101,15 @@ type Augment struct {
 	TrivialAugment bool        `mapstructure:"trivial_augment" default:"false"`
 	ColorJitter    ColorJitter `mapstructure:"color_jitter"`
 	RandomErasing  Erasing     `mapstructure:"random_erasing"`
+	Mix            Mix         `mapstructure:"mix"`
+}
+
+// Mix is mixup and CutMix of whole batches, as in timm's batch mode.
+type Mix struct {
+	MixupAlpha        float64 `mapstructure:"mixup_alpha" default:"0" range:"[0, 1000]"`  // 0: no mixup
+	CutmixAlpha       float64 `mapstructure:"cutmix_alpha" default:"0" range:"[0, 1000]"` // 0: no CutMix
+	Probability       float64 `mapstructure:"probability" default:"1" range:"[0, 1]"`
+	SwitchProbability float64 `mapstructure:"switch_probability" default:"0.5" range:"[0, 1]"`
 }
 
 // RandAugment is timm's; the defaults are rand-m7-mstd0.5-inc1 of Wightman et al. 2021, but off.

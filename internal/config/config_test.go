@@ -43,7 +43,7 @@ func TestDefaultsApplyToKeysNotGiven(t *testing.T) {
 			Mean: []float64{0.286}, Std: []float64{0.353}, CropFraction: 1, Interpolation: "bicubic",
 			Augment: Augment{
 				MinScale: 0.08, Repeats: 1, RandAugment: RandAugment{Magnitude: 7, MagnitudeStd: 0.5, Probability: 0.5, Increasing: true},
-				RandomErasing: Erasing{Mode: "const"},
+				RandomErasing: Erasing{Mode: "const"}, Mix: Mix{Probability: 1, SwitchProbability: 0.5},
 			},
 		},
 		Train: Train{
@@ -270,7 +270,8 @@ func TestYAMLGivesTheSameConfig(t *testing.T) {
 		"data.std=[0.229, 0.224, 0.225]", "data.crop_fraction=0.875", "data.interpolation=bilinear", "data.workers=9", "data.augment.crop_pad=5", "data.augment.flip=true", "data.augment.min_scale=0.25", "data.augment.repeats=3",
 		"data.augment.rand_augment.ops=2", "data.augment.rand_augment.magnitude=6", "data.augment.rand_augment.magnitude_std=0.25", "data.augment.rand_augment.probability=0.75",
 		"data.augment.rand_augment.increasing=false", "data.augment.trivial_augment=true", "data.augment.color_jitter.brightness=0.4", "data.augment.color_jitter.contrast=0.3",
-		"data.augment.color_jitter.saturation=0.2", "data.augment.color_jitter.hue=0.1", "data.augment.random_erasing.probability=0.25", "data.augment.random_erasing.mode=pixel", "train.epochs=90",
+		"data.augment.color_jitter.saturation=0.2", "data.augment.color_jitter.hue=0.1", "data.augment.random_erasing.probability=0.25", "data.augment.random_erasing.mode=pixel", "data.augment.mix.mixup_alpha=0.2", "data.augment.mix.cutmix_alpha=1",
+		"data.augment.mix.probability=0.5", "data.augment.mix.switch_probability=0.25", "train.epochs=90",
 		"train.batch_size=64", "train.accumulate=4", "train.optimizer=lamb", "train.schedule=one-cycle", "train.step_epochs=0.5", "train.step_factor=0.25",
 		"train.power=2", "train.clip_norm=1.5", "train.ema_decay=0.9998", "train.loss=binary", "train.binary_threshold=0.2", "train.binary_sum=true", "train.lr=0.025", "train.min_lr=1e-7", "train.warmup_epochs=2.5", "train.momentum=0.875", "train.nesterov=true",
 		"train.weight_decay=3e-05", "train.label_smoothing=0.30000000000000004", "train.seed=18446744073709551615", "eval.batch_size=1",

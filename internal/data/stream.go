@@ -14,7 +14,16 @@ const (
 	forAugment
 	forCrop   // of an image file
 	forPixels // Augment.Pixels
+	forBatch  // BatchRandom
 )
+
+// BatchRandom is a source of random numbers that depend on nothing but the seed, the epoch and the batch in it: for what
+// is done to whole batches, such as mixup.
+func BatchRandom(seed uint64, epoch, batch int) *rand.Rand {
+	s := newStream()
+	s.seek(seed, epoch, batch, forBatch)
+	return s.rand
+}
 
 // stream draws random numbers that depend on nothing but its key.
 type stream struct {

@@ -25,6 +25,9 @@ func leave(it *data.Iterator) {
 type feeder struct {
 	it     *data.Iterator
 	net    *Compiled
+	mixer  *mixer // nil without mixing
+	epoch  int
+	batch  int           // that next fetches, counted from 0
 	images int           // of the batch that the network holds
 	err    error         // why it holds none, io.EOF after the last
 	waited time.Duration // until the last call of wait
@@ -35,7 +38,13 @@ func (f *feeder) next() {
 	b, err := f.it.Next()
 	if err == nil {
 		f.images = b.Size
-		err = f.net.feed(b)
+		if f.mixer != nil {
+			err = f.mixer.mix(f.net, b, f.epoch, f.batch)
+		}
+		if err == nil {
+			err = f.net.feed(b)
+		}
+		f.batch++
 		f.it.Recycle(b)
 	}
 	f.err = err

@@ -10,6 +10,7 @@ import (
 func trainedOptions(cfg config.Config) model.Options {
 	o := ModelOptions(cfg, cfg.Train.BatchSize)
 	o.LabelSmoothing = float32(cfg.Train.LabelSmoothing)
+	o.MixedLabels = mixes(cfg)
 	if cfg.Train.Loss == "binary" {
 		o.BinaryLoss = &model.BinaryLoss{Threshold: float32(cfg.Train.BinaryThreshold), SumClasses: cfg.Train.BinarySum}
 	}

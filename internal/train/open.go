@@ -34,6 +34,9 @@ func open(ctx context.Context, s Setup) (_ *run, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.mixer, err = newMixer(cfg); err != nil {
+		return nil, err
+	}
 	o.Bad = func(err error) {
 		s.Notef("in place of an image that cannot be read, another of its class is used: %v", err)
 	}

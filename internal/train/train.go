@@ -71,6 +71,7 @@ type run struct {
 	net         *Compiled
 	eval        *Evaluator
 	loader, val *data.Loader
+	mixer       *mixer // nil without mixing
 	store       *checkpoint.Store
 	schedule    Schedule
 	where       position
@@ -125,7 +126,7 @@ func peakBytes() int64 {
 // epoch trains from where the run stands to the end of the epoch, evaluates and saves.
 func (r *run) epoch(ctx context.Context) error {
 	start := r.Now()
-	f := &feeder{it: r.loader.Epoch(ctx, r.where.epoch, r.where.batch), net: r.net}
+	f := &feeder{it: r.loader.Epoch(ctx, r.where.epoch, r.where.batch), net: r.net, mixer: r.mixer, epoch: r.where.epoch, batch: r.where.batch}
 	defer leave(f.it)
 	f.next()
 	first := r.where.sum.images
