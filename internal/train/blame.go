@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"senet/internal/data"
 	"senet/internal/graph"
 )
 
@@ -23,16 +22,10 @@ func (r *run) blame() (string, error) {
 	if err := r.close(); err != nil {
 		return "", err
 	}
-	it := r.loader.Epoch(context.Background(), r.where.epoch, r.where.batch)
-	defer leave(it)
-	batch, err := it.Next()
-	if err != nil {
-		return "", err
-	}
-	if text, err := r.badLayer(model, batch); text != "" || err != nil {
+	if text, err := r.badLayer(model); text != "" || err != nil {
 		return text, err
 	}
-	if text, err := r.badGradient(model, batch); text != "" || err != nil {
+	if text, err := r.badGradient(model); text != "" || err != nil {
 		return text, err
 	}
 	return "computed again, every single number was finite", nil
@@ -50,7 +43,7 @@ func (r *run) firstNotFinite(model Tensors) *graph.Value {
 }
 
 // badLayer is the first node of the forward pass with an output that is not finite, "" if there is none.
-func (r *run) badLayer(model Tensors, batch *data.Batch) (string, error) {
+func (r *run) badLayer(model Tensors) (string, error) {
 	net, err := r.network(r.Config.Train.BatchSize)
 	if err != nil {
 		return "", err
@@ -59,7 +52,7 @@ func (r *run) badLayer(model Tensors, batch *data.Batch) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := r.again(p, model, batch); err != nil {
+	if err := r.again(p, model); err != nil {
 		return "", err
 	}
 	for _, n := range p.Phases[graph.Step] {
@@ -73,7 +66,7 @@ func (r *run) badLayer(model Tensors, batch *data.Batch) (string, error) {
 }
 
 // badGradient is the first gradient of a parameter on the way back that is not finite, "" if there is none.
-func (r *run) badGradient(model Tensors, batch *data.Batch) (string, error) {
+func (r *run) badGradient(model Tensors) (string, error) {
 	net, err := r.network(r.Config.Train.BatchSize)
 	if err != nil {
 		return "", err
@@ -83,7 +76,7 @@ func (r *run) badGradient(model Tensors, batch *data.Batch) (string, error) {
 		return "", err
 	}
 	p.Kept = slices.AppendSeq(p.Kept, maps.Values(p.Grads))
-	if err := r.again(p, model, batch); err != nil {
+	if err := r.again(p, model); err != nil {
 		return "", err
 	}
 	for _, n := range p.Phases[graph.Step] {
@@ -107,7 +100,7 @@ func paramOf(p *graph.Program, grad *graph.Value) string {
 }
 
 // again runs p's step in place of the run's network.
-func (r *run) again(p *graph.Program, model Tensors, batch *data.Batch) error {
+func (r *run) again(p *graph.Program, model Tensors) error {
 	err := r.close()
 	if err != nil {
 		return err
@@ -118,8 +111,10 @@ func (r *run) again(p *graph.Program, model Tensors, batch *data.Batch) error {
 	if err := r.net.Set(r.net.ModelValues(), model); err != nil {
 		return err
 	}
-	if err := r.net.feed(batch); err != nil {
-		return err
+	f := r.feeder(context.Background())
+	defer leave(f.it)
+	if f.next(); f.err != nil {
+		return f.err
 	}
 	if err := r.feed(r.schedule.At(r.globalStep())); err != nil {
 		return err

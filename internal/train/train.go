@@ -126,7 +126,7 @@ func peakBytes() int64 {
 // epoch trains from where the run stands to the end of the epoch, evaluates and saves.
 func (r *run) epoch(ctx context.Context) error {
 	start := r.Now()
-	f := &feeder{it: r.loader.Epoch(ctx, r.where.epoch, r.where.batch), net: r.net, mixer: r.mixer, epoch: r.where.epoch, batch: r.where.batch}
+	f := r.feeder(ctx)
 	defer leave(f.it)
 	f.next()
 	first := r.where.sum.images
@@ -145,6 +145,12 @@ func (r *run) epoch(ctx context.Context) error {
 	took := r.Now().Sub(start)
 	speed := float64(r.where.sum.images-first) / took.Seconds()
 	return r.endEpoch(ctx, speed, start)
+}
+
+// feeder feeds the network from where the run stands.
+func (r *run) feeder(ctx context.Context) *feeder {
+	at := r.where
+	return &feeder{it: r.loader.Epoch(ctx, at.epoch, at.batch), net: r.net, mixer: r.mixer, epoch: at.epoch, batch: at.batch}
 }
 
 // stop saves the state where the run stands, unless that is done.
