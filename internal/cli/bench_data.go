@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"senet/internal/data"
-	"senet/internal/train"
 )
 
 // benchDataReport is the --json object of `senet bench data`.
@@ -28,15 +27,7 @@ func runBenchData(ctx context.Context, d *deps, o BenchOptions) error {
 	if o.Steps < 1 || o.Warmup < 0 {
 		return fmt.Errorf("%w: --steps %d, --warmup %d: want at least 1 and 0", errUsage, o.Steps, o.Warmup)
 	}
-	cfg, err := o.Config.load()
-	if err != nil {
-		return err
-	}
-	src, err := openSource(cfg, data.Train)
-	if err != nil {
-		return err
-	}
-	options, err := train.LoaderOptions(cfg)
+	cfg, src, options, err := trainingImages(o.Config)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"senet/internal/data"
-	"senet/internal/train"
 )
 
 // DataPreviewOptions are the flags of `senet data preview`.
@@ -73,15 +72,7 @@ func runDataPreview(ctx context.Context, d *deps, o DataPreviewOptions) error {
 	case o.Samples < 1 || o.Epochs < 1 || o.Samples*o.Epochs > 10_000:
 		return fmt.Errorf("%w: --samples %d, --epochs %d: want at least 1, and 10000 images at most", errUsage, o.Samples, o.Epochs)
 	}
-	cfg, err := o.Config.load()
-	if err != nil {
-		return err
-	}
-	src, err := openSource(cfg, data.Train)
-	if err != nil {
-		return err
-	}
-	options, err := train.LoaderOptions(cfg)
+	cfg, src, options, err := trainingImages(o.Config)
 	if err != nil {
 		return err
 	}

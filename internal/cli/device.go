@@ -89,14 +89,15 @@ func openDevice(device string, threads int, precision string) (backend.Backend, 
 		b, err := openCPU(threads, precision)
 		return b, "", err
 	}
-	index := deviceIndex(device)
+	index, found := deviceIndex(device), cuda.Driver{}
 	if device == "auto" {
-		index = max(firstUsable(cuda.Probe()), 0)
+		found = cuda.Probe()
+		index = max(firstUsable(found), 0)
 	}
 	b, note, err := openCUDA(index, precision)
 	if device == "auto" && errors.Is(err, backend.ErrNoDevice) {
 		b, err := openCPU(threads, precision)
-		return b, "device: using the CPU, " + noGPU(cuda.Probe()), err
+		return b, "device: using the CPU, " + noGPU(found), err
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("device %q: %w", device, err)

@@ -6,6 +6,7 @@ import (
 
 	"senet/internal/config"
 	"senet/internal/data"
+	"senet/internal/train"
 )
 
 // fashionMNIST is the one data.source that is not of image files.
@@ -31,6 +32,20 @@ func openSource(cfg config.Config, split data.Split) (data.Source, error) {
 			config.ErrConfig, cfg.Data.Source, h, w, c, len(src.Classes()), cfg.Data.ImageSize, cfg.Model.InChannels, cfg.Model.Classes)
 	}
 	return src, nil
+}
+
+// trainingImages opens the training images that the config names, and says how they become batches.
+func trainingImages(o ConfigOptions) (config.Config, data.Source, data.LoaderOptions, error) {
+	cfg, err := o.load()
+	if err != nil {
+		return cfg, nil, data.LoaderOptions{}, err
+	}
+	src, err := openSource(cfg, data.Train)
+	if err != nil {
+		return cfg, nil, data.LoaderOptions{}, err
+	}
+	options, err := train.LoaderOptions(cfg)
+	return cfg, src, options, err
 }
 
 func openImages(cfg config.Config, split data.Split) (data.Source, error) {

@@ -15,13 +15,17 @@ type input struct {
 	v        *graph.Value
 	host     *pinned
 	next     address
-	uploaded *event // next is filled, and host free again
-	moved    *event // next is free again
-	pending  bool   // next holds what was written last
+	uploaded *event                 // next is filled, and host free again
+	moved    *event                 // next is free again
+	pending  bool                   // next holds what was written last
+	read     [graph.PhaseCount]bool // by the nodes of a phase
 }
 
 func (e *executable) addInput(v *graph.Value, next address) (err error) {
 	in := &input{v: v, next: next}
+	for ph, ops := range e.ops {
+		in.read[ph] = slices.ContainsFunc(ops, func(o *op) bool { return slices.Contains(o.node.In, v) })
+	}
 	e.inputs = append(e.inputs, in)
 	if in.host, err = e.b.device.allocPinned(e.planner.Bytes(v)); err != nil {
 		return err
@@ -54,7 +58,7 @@ func (e *executable) writeInput(in *input, t *tensor.Dense) error {
 // commit moves what was written to the inputs that phase ph reads to where its nodes read it.
 func (e *executable) commit(ph graph.Phase) error {
 	for _, in := range e.inputs {
-		if !in.pending || !e.reads(ph, in.v) {
+		if !in.pending || !in.read[ph] {
 			continue
 		}
 		s := e.b.compute
@@ -70,10 +74,6 @@ func (e *executable) commit(ph graph.Phase) error {
 		in.pending = false
 	}
 	return nil
-}
-
-func (e *executable) reads(ph graph.Phase, v *graph.Value) bool {
-	return slices.ContainsFunc(e.ops[ph], func(o *op) bool { return slices.Contains(o.node.In, v) })
 }
 
 func (e *executable) inputOf(v *graph.Value) *input {

@@ -28,9 +28,6 @@ func pixelChanges(d config.Data) (func() data.PixelChange, error) {
 		RandAugment: augment.RandAugment(a.RandAugment), TrivialAugment: a.TrivialAugment,
 		ColorJitter: augment.ColorJitter(a.ColorJitter), RandomErasing: augment.Erasing(a.RandomErasing),
 	}
-	if o.RandAugment.Ops == 0 {
-		o.RandAugment = augment.RandAugment{}
-	}
 	if o.RandAugment.Ops == 0 && !o.TrivialAugment && o.ColorJitter == (augment.ColorJitter{}) && o.RandomErasing.Probability == 0 {
 		return nil, nil
 	}
