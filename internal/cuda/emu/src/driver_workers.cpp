@@ -22,7 +22,7 @@ struct Worker {
 Worker workers[WORKERS];
 
 // What the workers do now. Who changes it holds the lock; blocks are taken without it.
-struct {
+struct Job {
   std::mutex lock;
   std::condition_variable start, end;
   uint64_t launches = 0;  // so far: a worker that has seen fewer has something to do
@@ -33,7 +33,9 @@ struct {
   std::atomic<uint64_t> next;
   Outcome outcome;
   std::string why;
-} job;
+};
+// Never destroyed: the workers still wait on it when the process ends, and a condition that is waited on holds up exit.
+Job& job = *new Job;
 
 // The i-th block to run: since factor has no divisor in common with their number, each block comes once.
 uint64_t block_at(uint64_t i) {
