@@ -25,6 +25,8 @@ var (
 	ErrUnsupported = errors.New("unsupported")
 	// ErrDeviceLost: the device failed and the process must be started anew; nothing read from it since is to be trusted.
 	ErrDeviceLost = errors.New("device lost")
+	// ErrRankLost: another rank of the job is gone, so that no step can be taken any more.
+	ErrRankLost = errors.New("a rank of the job is lost")
 )
 
 // Backend compiles programs for one device. Its methods may be called from any goroutine.
@@ -48,13 +50,44 @@ type Executable interface {
 	Write(v *graph.Value, t *tensor.Dense) error
 	// Read waits for what runs and copies a parameter, state or one of Program.Outputs to a new host tensor in its logical shape.
 	Read(v *graph.Value) (*tensor.Dense, error)
-	// Run executes the nodes of one phase after all that was run before. It may return before the device is done; an error
+	// Run executes the nodes of one phase after all that was run before. The ranks of a job run the same phases in the same order. It may return before the device is done; an error
 	// of the device then comes from a later call, at the latest from the next Read.
 	Run(ph graph.Phase) error
 	// Memory tells where the bytes went.
 	Memory() graph.Memory
 	// Close frees the memory. The executable must not be used afterwards.
 	Close() error
+}
+
+// Collective is what joins the ranks of a job for a backend whose values are in host memory. Every rank makes the same calls
+// in the same order, and may start further sums before it waits for the first. One goroutine at a time may use it.
+type Collective interface {
+	// Ranks is how many processes share the job.
+	Ranks() int
+	// Sum starts to replace each element of x, which is as long on every rank, by its sum over all ranks: the same bits on each.
+	// Until wait has returned nothing else may touch x. An error means that the job has lost a rank.
+	Sum(x []float32) (wait func() error)
+}
+
+// Fingerprinter is an executable whose ranks sum values as they lie in memory: all must have the same fingerprint, or the sums are of
+// elements that do not belong together.
+type Fingerprinter interface {
+	// Fingerprint is a short digest of what is summed and of its order in memory, which may depend on the processor.
+	Fingerprint() string
+}
+
+// CheckRanks verifies that a backend that joins as many ranks, 1 for one that is alone, can run every node of p.
+func CheckRanks(backend string, p *graph.Program, ranks int) error {
+	for _, n := range p.Nodes() {
+		switch want := n.Ranks(); {
+		case want == 1 || want == ranks:
+		case ranks == 1:
+			return fmt.Errorf("%s: %s %q needs %d ranks, but nothing joins this process to others: %w", backend, n.Op, n.Name, want, ErrUnsupported)
+		default:
+			return fmt.Errorf("%s: %s %q is for %d ranks, but the job has %d: %w", backend, n.Op, n.Name, want, ranks, ErrUnsupported)
+		}
+	}
+	return nil
 }
 
 // Initialize draws every parameter and state of p from seed.

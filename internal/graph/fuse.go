@@ -154,7 +154,7 @@ func (f *matcher) isProjection(n *Node) bool {
 // fused builds the node of a match. Its first output is the last matched node's, so readers need no change.
 func (t tail) fused(p *Program) *Node {
 	bn := t.bn
-	attr := BNSEAddReLUAttr{Eps: bn.Attr.(BatchNormAttr).Eps, ReLU: t.relu}
+	attr := BNSEAddReLUAttr{Eps: bn.Attr.(BatchNormAttr).Eps, ReLU: t.relu, Sync: bn.Attr.(BatchNormAttr).Sync}
 	in, out := make([]*Value, tailInputs), make([]*Value, tailOutputs)
 	in[TailY], in[TailGamma], in[TailBeta] = bn.In[0], bn.In[1], bn.In[2]
 	out[TailOut], out[TailMean], out[TailVar] = t.last.Out[0], bn.Out[1], bn.Out[2]

@@ -20,9 +20,10 @@ type Memory struct {
 // Peak is the number of bytes a backend allocates for the program.
 func (m Memory) Peak() int64 { return m.Arena + m.Persistent + m.Scratch }
 
-// buffer is one stretch of the arena: a value and those that overwrite it in place.
+// buffer is one stretch of the arena: a value and those that overwrite it in place, or what one AllReduce writes.
 type buffer struct {
 	values      []*Value
+	inner       []int64 // where each value starts in it; nil where all start at 0
 	size        int64
 	first, last int // positions of the nodes that first write and last touch it
 	offset      int64
@@ -30,7 +31,9 @@ type buffer struct {
 
 // PlanMemory places the activations of p. size is the number of bytes of a value in the
 // backend's layout, 0 for a value the backend never stores. Two values share bytes only when
-// no node's run needs both, or when an op may overwrite its dying input (see inPlace).
+// no node's run needs both, or when an op may overwrite its dying input (see inPlace). What an AllReduce writes to the arena lies
+// one after the other, in the order of its outputs, so that a backend can sum it as a whole, and is left alone from the node on
+// until the last of them was read.
 // Buffers are placed greedily by size, each at the lowest offset free for its lifetime
 // (Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference").
 func PlanMemory(p *Program, size func(*Value) int64) Memory {
@@ -45,7 +48,11 @@ func PlanMemory(p *Program, size func(*Value) int64) Memory {
 	}
 	buffers := lifetimes(p, size)
 	for _, b := range buffers {
-		m.Unshared += b.size * int64(len(b.values))
+		if b.inner != nil {
+			m.Unshared += b.size
+		} else {
+			m.Unshared += b.size * int64(len(b.values))
+		}
 	}
 	slices.SortStableFunc(buffers, func(a, b *buffer) int { return cmp.Compare(b.size, a.size) })
 	var placed []*buffer // by offset
@@ -54,8 +61,11 @@ func PlanMemory(p *Program, size func(*Value) int64) Memory {
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return cmp.Compare(x.offset, y.offset) })
 		placed = slices.Insert(placed, at, b)
 		m.Arena = max(m.Arena, b.offset+b.size)
-		for _, v := range b.values {
+		for i, v := range b.values {
 			m.Offset[v.ID] = b.offset
+			if b.inner != nil {
+				m.Offset[v.ID] += b.inner[i]
+			}
 		}
 	}
 	return m
@@ -95,6 +105,12 @@ func lifetimes(p *Program, size func(*Value) int64) []*buffer {
 	of := make([]*buffer, len(p.Values))
 	var buffers []*buffer
 	for i, n := range nodes {
+		if n.Op == AllReduce {
+			if b := together(n, i, lastRead, len(nodes), size); b != nil {
+				buffers = append(buffers, b)
+			}
+			continue
+		}
 		taken := map[*buffer]bool{}
 		for j, v := range n.Out {
 			if v == nil || v.Role != Activation || size(v) == 0 {
@@ -113,6 +129,26 @@ func lifetimes(p *Program, size func(*Value) int64) []*buffer {
 		}
 	}
 	return buffers
+}
+
+// together is the buffer of what an AllReduce, the node at position i of end, writes to the arena; nil if that is nothing. Where none of it
+// is read, nobody waits for it: it may be written to until the program's end.
+func together(n *Node, i int, lastRead []int, end int, size func(*Value) int64) *buffer {
+	b := &buffer{first: i, last: i}
+	for _, v := range n.Out {
+		if v.Role == Activation && size(v) > 0 {
+			b.values, b.inner = append(b.values, v), append(b.inner, b.size)
+			b.size += roundUp(size(v))
+			b.last = max(b.last, lastRead[v.ID])
+		}
+	}
+	if b.values == nil {
+		return nil
+	}
+	if b.last == i {
+		b.last = end
+	}
+	return b
 }
 
 // dying returns the buffer of an input that output j of node n (at position i) may overwrite:

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -15,7 +16,7 @@ func random(r *rand.Rand) *Program {
 	live := []*Value{value(State)}
 	for i := range 5 + r.IntN(40) {
 		n := &Node{Name: fmt.Sprint("n", i)}
-		switch r.IntN(4) {
+		switch r.IntN(5) {
 		case 0:
 			n.Op, n.In = ReLU, []*Value{live[r.IntN(len(live))]}
 		case 1:
@@ -26,6 +27,14 @@ func random(r *rand.Rand) *Program {
 			n.Op, n.In = BNSEAddReLUGrad, make([]*Value, tailGradInputs)
 			n.In[TailGradDOut], n.In[TailGradIn+TailY] = live[r.IntN(len(live))], live[r.IntN(len(live))]
 			n.Out = make([]*Value, tailInputs)
+		case 4:
+			n.Op = AllReduce
+			for range 1 + r.IntN(3) {
+				n.In, n.Out = append(n.In, live[r.IntN(len(live))]), append(n.Out, value(Activation))
+			}
+			live = append(live, n.Out...)
+			p.emit(Step, n)
+			continue
 		}
 		out := value(Activation)
 		if n.Out == nil {
@@ -59,17 +68,38 @@ func life(p *Program, v *Value) (first, last int) {
 	if v == p.Logits {
 		last = len(p.Nodes())
 	}
+	if first >= 0 && p.Nodes()[first].Op == AllReduce {
+		last = max(last, waited(p, first))
+	}
 	return first, last
 }
 
-// TestPlanMemory: over random programs no two values share a byte while both are needed, unless one node overwrites
-// its input as inPlace allows; every activation has its bytes within the arena; reuse takes no more than none.
+// waited is the position of the first node that reads what the all_reduce at position at writes, the end if there is none.
+func waited(p *Program, at int) int {
+	for i, n := range p.Nodes()[at+1:] {
+		if slices.ContainsFunc(n.In, func(v *Value) bool { return v != nil && slices.Contains(p.Nodes()[at].Out, v) }) {
+			return at + 1 + i
+		}
+	}
+	return len(p.Nodes())
+}
+
+// TestPlanMemory: over random programs no two values share a byte while both are needed, or while sums for one of them may still
+// travel, unless one node overwrites its input as inPlace allows; every activation has its bytes within the arena; reuse takes no
+// more than none; what an all_reduce writes lies one after the other.
 func TestPlanMemory(t *testing.T) {
 	reused, inPlaces := false, 0
 	for seed := range uint64(300) {
 		p := random(rand.New(rand.NewPCG(seed, 7)))
 		m := PlanMemory(p, (*Value).Bytes)
 		reused = reused || m.Arena < m.Unshared
+		for _, n := range p.Nodes() {
+			for i, v := range n.Out {
+				if n.Op == AllReduce && i > 0 && m.Offset[v.ID] != m.Offset[n.Out[i-1].ID]+n.Out[i-1].Bytes() {
+					t.Fatalf("seed %d: %q does not lie after %q", seed, v.Name, n.Out[i-1].Name)
+				}
+			}
+		}
 		var acts []*Value
 		for _, v := range p.Values {
 			if v.Role != Activation {

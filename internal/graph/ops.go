@@ -123,6 +123,9 @@ const (
 	// GlobalNorm: in loss scale (1) or nil, then every parameter gradient; out (1), the square root of the sum of their squares,
 	// summed in float64, divided by the scale.
 	GlobalNorm Op = "global_norm"
+	// AllReduce: in any number of float32 values; out the mean of each over the ranks of the job, of the same shape. The sums travel while the
+	// nodes after it run; a node that reads one of its outputs waits for them. Out may be in: a state is then updated in place. Attr AllReduceAttr.
+	AllReduce Op = "all_reduce"
 )
 
 // Operations of phases Accumulate and Update, run only after the step's numbers were found finite.
@@ -163,8 +166,13 @@ type ConvAttr struct {
 	ReLU                bool // inference: the epilogue ends in ReLU
 }
 
-// BatchNormAttr has the variance's guard and the running statistics' momentum (weight of the new batch).
-type BatchNormAttr struct{ Eps, Momentum float32 }
+// BatchNormAttr has the variance's guard and the running statistics' momentum (weight of the new batch). Sync, if above 1, is how many
+// ranks the statistics are of: mean and variance, and in the gradient the sums that dx needs, are over the images of all of them,
+// as many on each. dgamma and dbeta stay this rank's sums.
+type BatchNormAttr struct {
+	Eps, Momentum float32
+	Sync          int
+}
 
 // PoolAttr is a square pooling window; Ceil rounds the output size up (Caffe), starting no window in the padding.
 type PoolAttr struct {
@@ -199,16 +207,23 @@ type BinaryLossAttr struct {
 	SumClasses           bool
 }
 
-// BNSEAddReLUAttr configures the fused block tail; SE and shortcut are on where their inputs are given.
+// BNSEAddReLUAttr configures the fused block tail; SE and shortcut are on where their inputs are given. Sync is BatchNormAttr's.
 type BNSEAddReLUAttr struct {
 	Eps, ShortcutEps float32
 	ReLU             bool
+	Sync             int
 }
 
-// RunningStatsAttr: Count is N*H*W, the number of values behind each statistic.
+// RunningStatsAttr: Count is N*H*W, times the ranks whose images were normalised together: the number of values behind each statistic.
 type RunningStatsAttr struct {
 	Momentum float32
 	Count    int
+}
+
+// AllReduceAttr: Half sends bfloat16 in place of float32.
+type AllReduceAttr struct {
+	Ranks int
+	Half  bool
 }
 
 // SGDAttr: Decay[i] says whether weight decay applies to parameter i; Clip is read where there is a norm.

@@ -11,8 +11,8 @@ type update struct {
 	of          map[*Value]*Value // parameter to gradient
 }
 
-// accumulate appends the sums of gradients to phase Accumulate, and to Update their norm if it is wanted.
-func (p *Program) accumulate(g *Graph, norm bool) update {
+// accumulate appends the sums of gradients to phase Accumulate, and to Update their means over ranks, and the norm if that is wanted.
+func (p *Program) accumulate(g *Graph, o TrainingOptions) update {
 	p.Accumulated = p.optimizerState("optimizer.accumulated", Shape{1})
 	u := update{scale: p.Accumulated, of: map[*Value]*Value{}}
 	n := &Node{Op: GradSum, Name: string(GradSum), In: []*Value{p.LossScale}, Out: []*Value{p.Accumulated}}
@@ -22,7 +22,10 @@ func (p *Program) accumulate(g *Graph, norm bool) update {
 		n.In, n.Out, mean.In = append(n.In, p.Grads[v]), append(n.Out, u.of[v]), append(mean.In, u.of[v])
 	}
 	p.emit(Accumulate, n)
-	if norm {
+	if o.Ranks > 1 {
+		p.reduceSums(n.Out[1:], o)
+	}
+	if o.ClipNorm > 0 {
 		u.norm = p.activation(mean.Name, Shape{1})
 		mean.Out = []*Value{u.norm}
 		p.emit(Update, mean)

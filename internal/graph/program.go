@@ -14,6 +14,7 @@ const (
 	Step                    // each batch: forward, loss and, when training, gradients and their norm
 	Accumulate              // training on several batches an update: running statistics and sums of gradients, run only after a finite step
 	Update                  // training: running statistics, unless accumulated, and optimiser, run only after finite steps
+	Share                   // training on several ranks: the means of their running statistics, run before these are evaluated or saved
 	PhaseCount
 )
 
@@ -29,15 +30,18 @@ type Program struct {
 	MixedLabels  *Value   // input (N) int32 of the images that were mixed in; nil without mixing
 	Share        *Value   // input (N), of Labels in the loss's target; nil without mixing
 	Logits       *Value   // (N, K)
-	Loss         *Value   // (1); nil without a loss
+	Loss         *Value   // (1), the mean over ranks; nil without a loss
 	Correct      *Value   // (3) int32, see Accuracy; nil without a loss
 	LearningRate *Value   // input (1); training only
 	StepCount    *Value   // input (1) int32, the training step that dropout draws for; nil for a network without
 	LossScale    *Value   // input (1), by which the loss's gradient is multiplied; nil without TrainingOptions.LossScale
-	GradNorm     *Value   // (1), not scaled; training only
+	GradNorm     *Value   // (1), not scaled; training only. Of the gradients' means over ranks, but with Accumulate the mean of the ranks' norms
+	Stop         *Value   // input (1), 1 where this rank was asked to stop, else 0; nil without other ranks
+	Stopped      *Value   // (1), the mean of Stop: where it is above 0 all ranks stop after this step; nil without other ranks
 	Kept         []*Value // other activations that the host reads, see InferenceOptions.Keep
 
-	// Grads maps each trained parameter to its gradient, times the loss scale if there is one; nil for inference.
+	// Grads maps each trained parameter to its gradient, times the loss scale if there is one; nil for inference. On several ranks it is
+	// the mean over them, but with TrainingOptions.Accumulate this rank's own.
 	Grads map[*Value]*Value
 	// OptimizerStates persist beside the parameters: of SGD "<param>.momentum", of AdamW and LAMB "optimizer.step" and each
 	// parameter's "<param>.exp_avg" and "<param>.exp_avg_sq"; nil for inference.
@@ -61,7 +65,7 @@ func (p *Program) Nodes() []*Node {
 // Outputs are the activations that the host may read after a step; the memory plan keeps them to its end.
 func (p *Program) Outputs() []*Value {
 	var vs []*Value
-	for _, v := range []*Value{p.Logits, p.Loss, p.Correct, p.GradNorm} {
+	for _, v := range []*Value{p.Logits, p.Loss, p.Correct, p.GradNorm, p.Stopped} {
 		if v != nil {
 			vs = append(vs, v)
 		}
@@ -72,7 +76,7 @@ func (p *Program) Outputs() []*Value {
 // Inputs are the values that the host writes before each step.
 func (p *Program) Inputs() []*Value {
 	var vs []*Value
-	for _, v := range []*Value{p.Image, p.Labels, p.MixedLabels, p.Share, p.LearningRate, p.LossScale, p.StepCount} {
+	for _, v := range []*Value{p.Image, p.Labels, p.MixedLabels, p.Share, p.LearningRate, p.LossScale, p.StepCount, p.Stop} {
 		if v != nil {
 			vs = append(vs, v)
 		}

@@ -33,6 +33,13 @@ type TrainingOptions struct {
 	// LossScale gives the program the input of that name. All gradients are that many times greater until the update divides
 	// by it, so that small ones do not vanish where maps are float16 (Micikevicius et al. 2018, section 3.2).
 	LossScale bool
+
+	// Ranks, if above 1, is how many processes train together, each on as many images of its own: an update takes the means of their gradients.
+	Ranks int
+	// HalfWire sends gradients between ranks as bfloat16.
+	HalfWire bool
+	// SyncBN normalises the images of all ranks together.
+	SyncBN bool
 }
 
 // Training derives the program of a training step from the forward graph g: fusion,
@@ -48,6 +55,9 @@ func Training(g *Graph, e Ends, o TrainingOptions) (*Program, error) {
 	p.setEnds(e)
 	p.StepCount = e.StepCount
 	nodes := g.Nodes
+	if o.SyncBN && o.Ranks > 1 {
+		nodes = synchronised(nodes, o.Ranks)
+	}
 	if !o.Unfused {
 		nodes = fuse(p, nodes)
 	}
@@ -62,10 +72,17 @@ func Training(g *Graph, e Ends, o TrainingOptions) (*Program, error) {
 	if err := p.collectGrads(g, t); err != nil {
 		return nil, err
 	}
+	if o.Ranks > 1 && !o.Accumulate {
+		p.reduceGrads(g, o)
+	}
+	p.emitGradNorm(g)
+	if o.Ranks > 1 && o.Accumulate {
+		p.reduceDecisions(o)
+	}
 	grads := update{scale: p.LossScale, norm: p.GradNorm, of: p.Grads}
 	if o.Accumulate {
 		p.emitRunningStats(g, nodes, Accumulate)
-		grads = p.accumulate(g, o.ClipNorm > 0)
+		grads = p.accumulate(g, o)
 	} else {
 		p.emitRunningStats(g, nodes, Update)
 	}
@@ -76,46 +93,54 @@ func Training(g *Graph, e Ends, o TrainingOptions) (*Program, error) {
 	if o.EMADecay > 0 {
 		p.emitEMA(g, o.EMADecay)
 	}
+	if o.Ranks > 1 {
+		p.emitShare(g, o.Ranks)
+	}
 	return p, p.check()
 }
 
 func (p *Program) collectGrads(g *Graph, t *tape) error {
 	p.Grads = map[*Value]*Value{}
-	norm := &Node{Op: GlobalNorm, Name: "grad_norm", In: []*Value{p.LossScale}}
 	for _, v := range g.Params() {
 		dv := t.sum(v)
 		if dv == nil {
 			return fmt.Errorf("training program: parameter %q does not reach the loss", v.Name)
 		}
 		p.Grads[v] = dv
-		norm.In = append(norm.In, dv)
+	}
+	return nil
+}
+
+func (p *Program) emitGradNorm(g *Graph) {
+	norm := &Node{Op: GlobalNorm, Name: "grad_norm", In: []*Value{p.LossScale}}
+	for _, v := range g.Params() {
+		norm.In = append(norm.In, p.Grads[v])
 	}
 	p.GradNorm = p.activation("grad_norm", Shape{1})
 	norm.Out = []*Value{p.GradNorm}
 	p.emit(Step, norm)
-	return nil
 }
 
 // emitRunningStats appends the running statistics of every batch norm.
 func (p *Program) emitRunningStats(g *Graph, nodes []*Node, ph Phase) {
 	bns := batchNorms(g)
-	stats := func(gamma, mean, variance *Value) {
+	stats := func(n *Node, gamma, mean, variance *Value) {
 		bn := bns[gamma]
 		x := bn.In[0].Shape
 		p.emit(ph, &Node{
 			Op: RunningStats, Name: bn.Name,
-			Attr: RunningStatsAttr{Momentum: bn.Attr.(BatchNormAttr).Momentum, Count: x[0] * x[2] * x[3]},
+			Attr: RunningStatsAttr{Momentum: bn.Attr.(BatchNormAttr).Momentum, Count: x[0] * x[2] * x[3] * n.Ranks()},
 			In:   []*Value{mean, variance}, Out: []*Value{bn.In[3], bn.In[4]},
 		})
 	}
 	for _, n := range nodes {
 		switch n.Op {
 		case BatchNorm:
-			stats(n.In[1], n.Out[1], n.Out[2])
+			stats(n, n.In[1], n.Out[1], n.Out[2])
 		case BNSEAddReLU:
-			stats(n.In[TailGamma], n.Out[TailMean], n.Out[TailVar])
+			stats(n, n.In[TailGamma], n.Out[TailMean], n.Out[TailVar])
 			if gamma := n.In[TailShortcutGamma]; gamma != nil {
-				stats(gamma, n.Out[TailShortcutMean], n.Out[TailShortcutVar])
+				stats(n, gamma, n.Out[TailShortcutMean], n.Out[TailShortcutVar])
 			}
 		}
 	}

@@ -46,6 +46,7 @@ var ops = map[graph.Op]func(operands){
 	graph.BinaryCrossEntropyGrad:  binaryCrossEntropyGrad,
 	graph.Accuracy:                accuracy,
 	graph.GlobalNorm:              globalNorm,
+	graph.AllReduce:               allReduce,
 	graph.RunningStats:            runningStats,
 	graph.SGD:                     sgd,
 	graph.AdamW:                   adam,

@@ -17,19 +17,25 @@ import (
 	"senet/internal/graph"
 )
 
-// oracle is the backend; it has no state.
-type oracle struct{}
+// oracle is the backend of one rank; c is nil where it is alone.
+type oracle struct{ c backend.Collective }
 
 // New opens the oracle. Its executables are of type *Executable.
 func New() backend.Backend { return oracle{} }
+
+// NewRanked opens the oracle of one rank of a job. What the ranks sum is rounded to float32, as c wants it.
+func NewRanked(c backend.Collective) backend.Backend { return oracle{c} }
 
 func (oracle) Name() string     { return "ref" }
 func (oracle) Describe() string { return "ref: plain float64 loops" }
 func (oracle) Close() error     { return nil }
 
 // Compile gives each value that p touches a float64 buffer of its own.
-func (oracle) Compile(p *graph.Program) (backend.Executable, error) {
-	e := &Executable{values: p.Values, buffers: make([][]float64, len(p.Values))}
+func (b oracle) Compile(p *graph.Program) (backend.Executable, error) {
+	e := &Executable{values: p.Values, buffers: make([][]float64, len(p.Values)), job: &job{c: b.c}}
+	if err := backend.CheckRanks("ref", p, e.job.ranks()); err != nil {
+		return nil, err
+	}
 	e.allocate(p.Inputs())
 	for ph, nodes := range p.Phases {
 		for _, n := range nodes {
@@ -39,7 +45,7 @@ func (oracle) Compile(p *graph.Program) (backend.Executable, error) {
 			}
 			e.allocate(n.In)
 			e.allocate(n.Out)
-			o := operands{node: n, in: e.lookup(n.In), out: e.lookup(n.Out)}
+			o := operands{node: n, in: e.lookup(n.In), out: e.lookup(n.Out), job: e.job}
 			e.runs[ph] = append(e.runs[ph], func() { run(o) })
 		}
 	}
@@ -59,6 +65,7 @@ func (oracle) Compile(p *graph.Program) (backend.Executable, error) {
 type operands struct {
 	node    *graph.Node
 	in, out [][]float64
+	job     *job
 }
 
 // Executable is a program on the oracle.
@@ -68,6 +75,7 @@ type Executable struct {
 	runs     [graph.PhaseCount][]func() // by phase
 	readable map[*graph.Value]bool
 	memory   graph.Memory
+	job      *job
 }
 
 func (e *Executable) allocate(vs []*graph.Value) {
@@ -95,10 +103,13 @@ func (e *Executable) Float64(v *graph.Value) []float64 {
 	return e.buffers[v.ID]
 }
 
-// Run executes the nodes of ph in order. It never fails.
+// Run executes the nodes of ph in order. It fails only where another rank is lost.
 func (e *Executable) Run(ph graph.Phase) error {
 	for _, run := range e.runs[ph] {
 		run()
+		if e.job.err != nil {
+			return fmt.Errorf("ref: %w", e.job.err)
+		}
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ func bnSEAddReLU(o operands) {
 	in, out, a := o.in, o.out, o.node.Attr.(graph.BNSEAddReLUAttr)
 	d := dimsOf(o.node.In[graph.TailY])
 	y := in[graph.TailY]
-	statistics(out[graph.TailMean], out[graph.TailVar], y, d)
+	o.statistics(out[graph.TailMean], out[graph.TailVar], y, d)
 	v := out[graph.TailOut]
 	affine(v, y, out[graph.TailMean], out[graph.TailVar], in[graph.TailGamma], in[graph.TailBeta], float64(a.Eps), d)
 	if in[graph.TailW1] != nil {
@@ -38,7 +38,7 @@ func projectedShortcut(o operands, d dims) []float64 {
 	x, mean, variance := o.in[graph.TailShortcut], o.out[graph.TailShortcutMean], o.out[graph.TailShortcutVar]
 	eps := float64(o.node.Attr.(graph.BNSEAddReLUAttr).ShortcutEps)
 	u := make([]float64, len(x))
-	statistics(mean, variance, x, d)
+	o.statistics(mean, variance, x, d)
 	affine(u, x, mean, variance, o.in[graph.TailShortcutGamma], o.in[graph.TailShortcutBeta], eps, d)
 	return u
 }
@@ -54,7 +54,7 @@ func bnSEAddReLUGrad(o operands) {
 	affine(u, y, mean, variance, gamma, fwd[graph.TailBeta], float64(a.Eps), d)
 	g := maskedGrad(o, u, d)
 	if fwd[graph.TailShortcutGamma] != nil {
-		affineGrad(
+		o.affineGrad(
 			grads[graph.TailShortcut], grads[graph.TailShortcutGamma], grads[graph.TailShortcutBeta],
 			g, fwd[graph.TailShortcut], saved[graph.TailShortcutMean], saved[graph.TailShortcutVar],
 			fwd[graph.TailShortcutGamma], float64(a.ShortcutEps), d,
@@ -66,7 +66,7 @@ func bnSEAddReLUGrad(o operands) {
 	if fwd[graph.TailW1] != nil {
 		du = seGrad(o, g, u, d)
 	}
-	affineGrad(grads[graph.TailY], grads[graph.TailGamma], grads[graph.TailBeta], du, y, mean, variance, gamma, float64(a.Eps), d)
+	o.affineGrad(grads[graph.TailY], grads[graph.TailGamma], grads[graph.TailBeta], du, y, mean, variance, gamma, float64(a.Eps), d)
 }
 
 // maskedGrad is dout, both addends, where the ReLU let the output pass; u is the normalised map.

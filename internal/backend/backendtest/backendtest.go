@@ -37,10 +37,13 @@ type Options struct {
 	// Round, for a backend that keeps feature maps in fewer bits, rounds a float32 as it does: the data of every
 	// case are rounded beforehand, so that only results are compared. nil leaves them.
 	Round func(float32) float32
+	// Ranked, for a backend whose processes can share a job, opens as many that do: each is called by a goroutine of its own. nil
+	// leaves out what ranks do.
+	Ranked func(t testing.TB, ranks int) []backend.Backend
 }
 
 // RunAll runs the suite on the backend that open returns, as subtests named
-// "<op>/<case>" and "network/<check>". A backend whose executables have the
+// "<op>/<case>", "network/<check>" and "ranks=<n>/<op>/<case>". A backend whose executables have the
 // method Float64 of ref.Executable also has its gradients checked by finite differences.
 func RunAll(t *testing.T, open func(testing.TB) backend.Backend, o Options) {
 	if o.Tolerance == 0 {
@@ -61,6 +64,11 @@ func RunAll(t *testing.T, open func(testing.TB) backend.Backend, o Options) {
 		})
 	}
 	t.Run("network", func(t *testing.T) { networks(t, open(t), o) })
+	if o.Ranked != nil {
+		for _, ranks := range []int{2, 3} {
+			t.Run(fmt.Sprintf("ranks=%d", ranks), func(t *testing.T) { ranked(t, o.Ranked(t, ranks), open(t), o) })
+		}
+	}
 }
 
 func report(t *testing.T, prefix string, errs []error) {
@@ -161,22 +169,29 @@ func (c *testCase) check(b backend.Backend, program *graph.Program, tolerance fl
 
 // start compiles program on b and c's own program on the oracle, and writes c's data to both.
 func (c *testCase) start(b backend.Backend, program *graph.Program) (backend.Executable, *ref.Executable, error) {
-	exe, err := b.Compile(program)
+	exe, err := c.load(b, program)
 	if err != nil {
 		return nil, nil, err
 	}
-	oracle, err := ref.New().Compile(c.p)
+	oracle, err := c.load(ref.New(), c.p)
 	if err != nil {
 		return nil, nil, err
-	}
-	for _, v := range c.inputs() {
-		for _, e := range []backend.Executable{exe, oracle} {
-			if err := e.Write(v, host(v, c.data[v])); err != nil {
-				return nil, nil, err
-			}
-		}
 	}
 	return exe, oracle.(*ref.Executable), nil
+}
+
+// load compiles program on b and writes c's data to it.
+func (c *testCase) load(b backend.Backend, program *graph.Program) (backend.Executable, error) {
+	exe, err := b.Compile(program)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range c.inputs() {
+		if err := exe.Write(v, host(v, c.data[v])); err != nil {
+			return nil, err
+		}
+	}
+	return exe, nil
 }
 
 // closing closes exe; an error is one of the case's.

@@ -58,6 +58,11 @@ func convolutions() []convolution {
 		// More than one tile of a backend that multiplies by tiles of up to 128, in each direction.
 		{2, 136, 13, 7, 144, 1, 1, 1, 0, 1},
 		{2, 40, 13, 14, 72, 3, 3, 2, 1, 1},
+		// Enough 4x4 outputs and channels for Winograd's algorithm, the last tiles cut off; channels of several blocks.
+		{3, 40, 13, 14, 72, 3, 3, 1, 1, 1},
+		{1, 70, 27, 25, 33, 3, 3, 1, 1, 1},
+		{13, 64, 7, 6, 40, 3, 3, 1, 1, 1},
+		{4, 136, 13, 15, 48, 3, 3, 1, 1, 1},
 	}
 }
 
@@ -94,6 +99,7 @@ func convInferenceCases() []definition {
 		{1, 16, 13, 7, 32, 3, 3, 2, 1, 1},
 		{3, 8, 1, 7, 8, 3, 3, 1, 1, 2},
 		{1, 3, 7, 7, 1, 1, 1, 2, 0, 1},
+		{3, 33, 14, 13, 40, 3, 3, 1, 1, 1},
 	} {
 		for bits := range 16 {
 			biased, gated, residual, relu := bits&1 > 0, bits&2 > 0, bits&4 > 0, bits&8 > 0

@@ -23,14 +23,17 @@ var (
 	imageStd  = []float32{0.2, 0.25, 0.3}
 )
 
-// newNetwork has a stem with pooling, an SE block with an identity shortcut and a grouped
+// newNetwork is a network for batches of its own size.
+func newNetwork() (*network, error) { return newNetworkOf(1) }
+
+// newNetworkOf takes as many batches at once. It has a stem with pooling, an SE block with an identity shortcut and a grouped
 // convolution, one with a projection and stride 2, one whose SE stands after the addition and so is
 // not fused, and one without SE.
-func newNetwork() (*network, error) {
+func newNetworkOf(batches int) (*network, error) {
 	g := graph.New()
 	net := &network{g: g}
-	image := g.Input("image", graph.Shape{batch, 16, 12, 3}, graph.Uint8)
-	labels := g.Input("labels", graph.Shape{batch}, graph.Int32)
+	image := g.Input("image", graph.Shape{batches * batch, 16, 12, 3}, graph.Uint8)
+	labels := g.Input("labels", graph.Shape{batches * batch}, graph.Int32)
 	x := g.Normalize("normalize", image, imageMean, imageStd)
 	x = g.ReLU("act", net.bn("bn", net.conv("conv", x, 8, 3, 1, 1)))
 	x = g.MaxPool("pool", x, graph.PoolAttr{Kernel: 3, Stride: 2, Pad: 1})
@@ -104,18 +107,21 @@ func (net *network) inference(unfused bool) (*graph.Program, error) {
 	return graph.Inference(net.g, net.ends, graph.InferenceOptions{Unfused: unfused})
 }
 
-// write puts the pixels and labels of a step on exe; the last row is not counted.
+// write puts the pixels and labels of batch number step on exe, or of the next ones where the network takes several; the last row
+// of each is not counted.
 func (net *network) write(exe backend.Executable, step int) error {
-	random := rand.New(rand.NewPCG(2, uint64(step)))
-	pixels := make([]uint8, net.ends.Image.Shape.Elems())
-	for i := range pixels {
-		pixels[i] = uint8(random.IntN(256))
+	pixels, labels := make([]uint8, net.ends.Image.Shape.Elems()), make([]int32, net.ends.Labels.Shape.Elems())
+	batches := len(labels) / batch
+	for k := range batches {
+		random := rand.New(rand.NewPCG(2, uint64(step+k)))
+		for i := range len(pixels) / batches {
+			pixels[k*len(pixels)/batches+i] = uint8(random.IntN(256))
+		}
+		for i := range batch {
+			labels[k*batch+i] = int32(random.IntN(classes))
+		}
+		labels[(k+1)*batch-1] = -1
 	}
-	labels := make([]int32, batch)
-	for i := range labels {
-		labels[i] = int32(random.IntN(classes))
-	}
-	labels[batch-1] = -1
 	if err := exe.Write(net.ends.Image, host(net.ends.Image, pixels)); err != nil {
 		return err
 	}
