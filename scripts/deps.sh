@@ -5,6 +5,7 @@
 #          in place of the NVIDIA driver in .deps/cuda-stub
 #   lint   the Go checkers in .deps/bin, clang-format and shellcheck in .deps/lint
 #   onnx   onnxruntime and onnx's checker for Python in .deps/onnx, which the test of internal/onnx runs
+#   mpi    Open MPI and MPICH in .deps/mpi, which the tests of internal/dist run
 #   data   Fashion-MNIST in /usr/share/datasets/fashion-mnist
 #
 # g++, pip, libjpeg-turbo and Fashion-MNIST come from Debian packages; all else goes to .deps, pinned by version and
@@ -28,7 +29,7 @@ die() {
 packages() {
 	for group in "$@"; do
 		case $group in
-		build | lint | onnx)
+		build | lint | onnx | mpi)
 			command -v g++ >/dev/null || echo g++
 			python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
 			# The static library, so that the program needs none where it runs.
@@ -100,9 +101,17 @@ place_lint() {
 
 place_onnx() { mv "$1"/* "$2/"; }
 
-[ $# -gt 0 ] || die "want groups: build, lint, onnx, data"
+place_mpi() {
+	for mpi in openmpi mpich; do
+		mv "$1/$mpi"-*.data/data "$2/$mpi"
+		chmod 755 "$2/$mpi"/bin/*
+		mv "$1/$mpi"-*.dist-info/licenses "$2/$mpi/doc"
+	done
+}
+
+[ $# -gt 0 ] || die "want groups: build, lint, onnx, mpi, data"
 for group in "$@"; do
-	case $group in build | lint | onnx | data) ;; *) die "no group '$group': want build, lint, onnx or data" ;; esac
+	case $group in build | lint | onnx | mpi | data) ;; *) die "no group '$group': want build, lint, onnx, mpi or data" ;; esac
 done
 command -v go >/dev/null || die "Go is not installed, or not in PATH; see go.mod for the version and https://go.dev/dl for Go"
 [ "$(uname -sm)" = "Linux x86_64" ] || die "senet is built on Linux on x86-64, this is $(uname -sm)"
@@ -121,6 +130,7 @@ for group in "$@"; do
 		unpack cuda place_cuda
 		scripts/cuda/stub.sh
 		;;
+	mpi) unpack mpi place_mpi ;;
 	lint)
 		unpack lint place_lint
 		for checker in "${checkers[@]}"; do GOBIN=$PWD/.deps/bin go install "$checker"; done
