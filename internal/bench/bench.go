@@ -27,6 +27,7 @@ var ErrNoProfile = errors.New("the backend has no profile")
 type Options struct {
 	Train         bool // whole training steps, not inference
 	LossScale     bool // scale the loss's gradient, as training in float16 does
+	Ranks         int  // of a job in which all measure the same; 0 or 1: this process alone
 	Steps, Warmup int  // of each network; those of the warm-up are not counted
 	Profile       bool // also measure every node
 	Now           func() time.Time
@@ -138,7 +139,7 @@ func open(b backend.Backend, net *model.Network, o Options) (_ *contender, err e
 	if o.Train {
 		c.phases = append(c.phases, graph.Update)
 		p, err = graph.Training(net.Graph, net.Ends, graph.TrainingOptions{
-			SGD: graph.SGDOptions{Momentum: 0.9, WeightDecay: 1e-4}, LossScale: o.LossScale,
+			SGD: graph.SGDOptions{Momentum: 0.9, WeightDecay: 1e-4}, LossScale: o.LossScale, Ranks: o.Ranks,
 		})
 	} else {
 		p, err = graph.Inference(net.Graph, net.Ends, graph.InferenceOptions{})
@@ -176,6 +177,9 @@ func fill(exe backend.Executable, p *graph.Program) error {
 	}
 	if p.LossScale != nil {
 		err = errors.Join(err, write(p.LossScale, []float32{256}))
+	}
+	if p.Stop != nil {
+		err = errors.Join(err, write(p.Stop, []float32{0}))
 	}
 	if p.StepCount != nil {
 		err = errors.Join(err, write(p.StepCount, []int32{0}))

@@ -23,7 +23,8 @@ type LoaderOptions struct {
 	Train     bool   // shuffle every epoch anew and drop the last batch if it is not full
 	Augment   Augment
 	Repeats   int // how often each drawn sample comes in a training epoch, whose length stays; 0: once
-	// Rank is which of the Ranks processes that share an epoch this is, from 0 on; with 0 ranks it is the only one. All
+	// Rank is which of the Ranks that share an epoch this is, from 0 on; with 0 ranks it is the only one. BatchSize is of one
+	// rank: a step of all is Ranks*BatchSize neighbouring samples of the epoch, of which this rank has the Rank-th slice. All
 	// have as many batches.
 	Rank, Ranks int
 	// Bad, if not nil, is told once of every image of [Pictures] that cannot be read in training: another image of its class
@@ -59,7 +60,7 @@ type Loader struct {
 	substitutes *substitutes // for pictures in training, else nil
 	o           LoaderOptions
 	sampler     sampler
-	h, w, c     int // of every image
+	h, w, c     int // of every image in a batch
 }
 
 // NewLoader makes a loader of src. It fails if the options make no sense for src, or if there are
@@ -87,6 +88,14 @@ func NewLoader(src Source, o LoaderOptions) (*Loader, error) {
 		l.substitutes = &substitutes{ix: l.pictures.Index, tell: o.Bad}
 	}
 	return l, nil
+}
+
+// Sized is l with training images of so many pixels, both ways: parts of [Pictures] are drawn at that size, images of another
+// source are resized to it after crop and flip, bilinearly and antialiased. It shares what l has noted of bad images.
+func (l *Loader) Sized(size int) *Loader {
+	sized := *l
+	sized.h, sized.w = size, size
+	return &sized
 }
 
 // Batches is the number of batches in an epoch.

@@ -40,12 +40,13 @@ func (s *Pictures) Read(i int, pixels []uint8) (int32, error) {
 // pictureReader decodes images of a source; one goroutine at a time may use it.
 type pictureReader struct {
 	source  *Pictures
+	view    View
 	decoder *pixelReader
 	encoded []byte
 }
 
 func (s *Pictures) newReader() *pictureReader {
-	return &pictureReader{source: s, decoder: &pixelReader{}}
+	return &pictureReader{source: s, view: s.view, decoder: &pixelReader{}}
 }
 
 // load reads image i and looks at its header.
@@ -63,7 +64,7 @@ func (r *pictureReader) centre(i int, pixels []uint8) error {
 	if err := r.load(i); err != nil {
 		return err
 	}
-	return r.named(i, r.decoder.centre(r.source.view, pixels))
+	return r.named(i, r.decoder.centre(r.view, pixels))
 }
 
 // crop draws a random part of image i.
@@ -72,7 +73,7 @@ func (r *pictureReader) crop(i int, random *stream, minScale float64, pixels []u
 		return err
 	}
 	box := randomCrop(random.rand, r.decoder.width, r.decoder.height, minScale)
-	return r.named(i, r.decoder.part(box, r.source.view, true, pixels))
+	return r.named(i, r.decoder.part(box, r.view, true, pixels))
 }
 
 // named says which image cannot be decoded.

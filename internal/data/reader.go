@@ -1,33 +1,44 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
+
+	"senet/internal/data/picture"
+)
 
 // reader reads and augments samples; one goroutine at a time may use it.
 type reader struct {
 	*Loader
 	random *stream
 	files  *pictureReader // if the source is one of pictures
-	before []uint8        // (H, W, C), the image before cropping
-	change PixelChange    // or nil
+	before []uint8        // the source's (H, W, C), the image before cropping; nil without padding
+	whole  []uint8        // the same after crop and flip, before resizing; nil where the loader has the source's size
+	resize picture.Decoder
+	change PixelChange // or nil
 }
 
 func (l *Loader) newReader() *reader {
 	r := &reader{Loader: l, random: newStream()}
 	if l.pictures != nil {
 		r.files = l.pictures.newReader()
+		r.files.view.H, r.files.view.W = l.h, l.w
 	}
 	if l.o.Augment.Pixels != nil {
 		r.change = l.o.Augment.Pixels()
 	}
+	h, w, c := l.src.Shape()
 	if l.o.Augment.Pad > 0 {
-		r.before = make([]uint8, l.h*l.w*l.c)
+		r.before = make([]uint8, h*w*c)
+	}
+	if l.pictures == nil && (h != l.h || w != l.w) {
+		r.whole = make([]uint8, h*w*c)
 	}
 	return r
 }
 
 // read writes the pixels of a sample, which depend on seed, epoch and p alone, and returns its label.
 func (r *reader) read(epoch int, p pick, pixels []uint8) (int32, error) {
-	label, err := r.draw(epoch, p, pixels)
+	label, err := r.drawSized(epoch, p, pixels)
 	if err != nil {
 		return 0, fmt.Errorf("sample %d: %w", p.index, err)
 	}
@@ -42,8 +53,21 @@ func (r *reader) seek(epoch int, p pick, use purpose) {
 	r.random.seek(r.o.Seed, epoch, p.index, use+purpose(p.copy)<<32)
 }
 
-// draw crops and mirrors.
-func (r *reader) draw(epoch int, p pick, pixels []uint8) (label int32, err error) {
+// drawSized is draw at the loader's size.
+func (r *reader) drawSized(epoch int, p pick, pixels []uint8) (int32, error) {
+	if r.whole == nil {
+		return r.draw(epoch, p, r.h, r.w, pixels)
+	}
+	h, w, c := r.src.Shape()
+	label, err := r.draw(epoch, p, h, w, r.whole)
+	if err != nil {
+		return 0, err
+	}
+	return label, r.resize.Resize(r.whole, picture.Header{Width: w, Height: h}, picture.All(w, h, r.w, r.h), c, pixels)
+}
+
+// draw crops and mirrors to pixels (h, w, C).
+func (r *reader) draw(epoch int, p pick, h, w int, pixels []uint8) (label int32, err error) {
 	a, into := r.o.Augment, pixels
 	switch {
 	case r.substitutes != nil:
@@ -62,10 +86,10 @@ func (r *reader) draw(epoch int, p pick, pixels []uint8) (label int32, err error
 	r.seek(epoch, p, forAugment)
 	d := a.draw(r.random)
 	if a.Pad > 0 {
-		crop(pixels, into, r.h, r.w, r.c, a.Pad, d)
+		crop(pixels, into, h, w, r.c, a.Pad, d)
 	}
 	if d.flip {
-		mirror(pixels, r.h, r.w, r.c)
+		mirror(pixels, h, w, r.c)
 	}
 	return label, nil
 }

@@ -1,15 +1,15 @@
 package data
 
-// sampler says which samples an epoch has, in which order. That order does not depend on how many processes share it:
-// process rank of ranks takes every ranks-th position from rank on, so a step of them all together is the same
-// samples for any number of them.
+// sampler says which samples an epoch has, in which order. That order does not depend on how many ranks share it: a step of
+// all ranks is the next batch*ranks positions, of which rank r has the r-th slice of batch. So step s of rank r is batch
+// s*ranks+r of a single process, and a step of all ranks is the same samples for any number of them.
 type sampler struct {
 	n           int // samples of the data set
 	seed        uint64
 	train       bool
 	repeats     int // how often each drawn sample comes in a training epoch
 	rank, ranks int
-	batch       int // samples of one process's batch
+	batch       int // samples of one rank's batch
 }
 
 // pick is a sample in an epoch. The copies of a repeated sample, counted from 0, are augmented each in its own way.
@@ -27,28 +27,25 @@ func (s sampler) batches() int {
 	return (s.n + step - 1) / step
 }
 
-// order lists this rank's samples of an epoch.
+// order lists this rank's samples of an epoch, batch by batch; in evaluation the last batch may be short or empty.
 //
 // With repeats, an epoch still has n positions: the first n/repeats samples of the permutation come repeats times each, at
-// neighbouring positions, which go to different ranks. So timm has it, whose RepeatAugSampler is that of Hoffer et al. 2020 as
-// DeiT shards it.
+// neighbouring positions, as in timm, whose RepeatAugSampler is that of Hoffer et al. 2020.
 func (s sampler) order(epoch int) []pick {
-	count := max(0, (s.n-s.rank+s.ranks-1)/s.ranks)
-	if s.train {
-		count = s.batches() * s.batch
-	}
-	order := make([]pick, count)
 	var shuffled []int
 	if s.train {
 		shuffled = permutation(s.seed, epoch, s.n)
 	}
-	for i := range order {
-		at := i*s.ranks + s.rank
-		if !s.train {
-			order[i] = pick{index: at}
-			continue
+	order := make([]pick, 0, s.batches()*s.batch)
+	for step := range s.batches() {
+		first := (step*s.ranks + s.rank) * s.batch
+		for at := first; at < min(first+s.batch, s.n); at++ {
+			if s.train {
+				order = append(order, pick{index: shuffled[at/s.repeats], copy: int32(at % s.repeats)})
+			} else {
+				order = append(order, pick{index: at})
+			}
 		}
-		order[i] = pick{index: shuffled[at/s.repeats], copy: int32(at % s.repeats)}
 	}
 	return order
 }

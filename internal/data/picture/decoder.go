@@ -37,13 +37,8 @@ func (d *Decoder) Decode(b []byte, v View, c int, dst []uint8) error {
 	if n := v.Window.Dx() * v.Window.Dy() * c; c != 1 && c != 3 || len(dst) != n {
 		return fmt.Errorf("picture of %d channels in %d bytes, want 1 or 3 in %d", c, len(dst), n)
 	}
-	filter, reduce := bilinear, v.reduce(h)
-	if v.Bicubic {
-		filter = bicubic
-	}
-	d.x.plan(filter, v.Box.Min.X, v.Box.Max.X, reduce, v.W, v.Window.Min.X, v.Window.Max.X)
-	d.y.plan(filter, v.Box.Min.Y, v.Box.Max.Y, reduce, v.H, v.Window.Min.Y, v.Window.Max.Y)
-	needed := image.Rect(d.x.from, d.y.from, d.x.to, d.y.to)
+	reduce := v.reduce(h)
+	needed := d.plan(v, reduce)
 	var r region
 	if h.Format == "jpeg" {
 		r, err = d.jpeg.region(b, h, needed, reduce, &d.source)
@@ -66,6 +61,33 @@ func (d *Decoder) Decode(b []byte, v View, c int, dst []uint8) error {
 			dst[3*i], dst[3*i+1], dst[3*i+2] = v, v, v
 		}
 	}
+	return nil
+}
+
+// plan prepares to filter v, of a picture that is then reduced, and returns the part of it that is needed.
+func (d *Decoder) plan(v View, reduce int) image.Rectangle {
+	filter := bilinear
+	if v.Bicubic {
+		filter = bicubic
+	}
+	d.x.plan(filter, v.Box.Min.X, v.Box.Max.X, reduce, v.W, v.Window.Min.X, v.Window.Max.X)
+	d.y.plan(filter, v.Box.Min.Y, v.Box.Max.Y, reduce, v.H, v.Window.Min.Y, v.Window.Max.Y)
+	return image.Rect(d.x.from, d.y.from, d.x.to, d.y.to)
+}
+
+// Resize is Decode of an image whose pixels are there: (height, width, c) bytes of a picture that h describes.
+func (d *Decoder) Resize(pixels []uint8, h Header, v View, c int, dst []uint8) error {
+	if err := v.check(h); err != nil {
+		return err
+	}
+	if n := v.Window.Dx() * v.Window.Dy() * c; c != 1 && c != 3 || len(dst) != n || len(pixels) != h.Width*h.Height*c {
+		return fmt.Errorf("picture of %d channels in %d bytes to %d, want 1 or 3, %d and %d", c, len(pixels), len(dst), h.Width*h.Height*c, n)
+	}
+	needed := d.plan(v, 1)
+	stride := h.Width * c
+	d.source = grow(d.source, len(pixels)+stride+slack)
+	copy(d.source, pixels)
+	d.resize(region{d.source[needed.Min.Y*stride+needed.Min.X*c:], stride, c}, v.columnsFirst(), dst)
 	return nil
 }
 

@@ -66,5 +66,10 @@ func EvalView(width, height, size int, cropFraction float64, bicubic bool) View 
 	return v
 }
 
+// All shows all of a picture of width x height pixels as w x h, filtered bilinearly.
+func All(width, height, w, h int) View {
+	return View{Box: image.Rect(0, 0, width, height), W: w, H: h, Window: image.Rect(0, 0, w, h)}
+}
+
 // halfToEven is n / 2, rounded to even where it ends in a half.
 func halfToEven(n int) int { return (n + n>>1&1) >> 1 }
