@@ -1,5 +1,5 @@
-// Package cpu runs programs on the processor: convolutions and matrix products by oneDNN, all
-// else by fused vectorised loops of its own (AVX2 or AVX-512, chosen at run time). Feature maps are
+// Package cpu runs programs on the processor: wide 3x3 convolutions by Winograd's algorithm, the others
+// and matrix products by oneDNN, all else by fused vectorised loops of its own (AVX2 or AVX-512, chosen at run time). Feature maps are
 // kept NHWC: with oneDNN 3.2 its convolutions are then about a tenth faster than on its blocked
 // layouts, and our loops need no second form. Convolution weights lie in the layout oneDNN prefers.
 package cpu
@@ -30,19 +30,23 @@ import (
 type Options struct {
 	Threads int  // 0: as many as GOMAXPROCS, which follows the container's limit
 	AVX2    bool // do not use AVX-512 in our own loops even where it is there; oneDNN chooses by itself
+	// Collective joins the ranks of a job; nil for one that is alone. All must have processors for which oneDNN lays weights
+	// alike, see backend.Fingerprinter. The backend calls it from one goroutine, while a phase runs.
+	Collective backend.Collective
 }
 
 // Backend is the processor with its oneDNN engine.
 type Backend struct {
-	thread  *thread
-	threads int
-	isa     C.int
-	engine  *C.senet_engine
+	thread     *thread
+	threads    int
+	isa        C.int
+	engine     *C.senet_engine
+	collective backend.Collective // nil for a rank that is alone
 }
 
 // New opens the CPU backend. It fails on processors without AVX2 and FMA.
 func New(o Options) (*Backend, error) {
-	b := &Backend{threads: o.Threads, isa: C.senet_isa_best()}
+	b := &Backend{threads: o.Threads, isa: C.senet_isa_best(), collective: o.Collective}
 	if b.threads < 1 {
 		b.threads = runtime.GOMAXPROCS(0)
 	}
@@ -99,6 +103,9 @@ func processor() string {
 
 // Compile prepares every primitive of p and allocates all its memory.
 func (b *Backend) Compile(p *graph.Program) (backend.Executable, error) {
+	if err := backend.CheckRanks("cpu", p, b.ranks()); err != nil {
+		return nil, err
+	}
 	var e *executable
 	err := b.thread.do(func() (err error) {
 		e, err = compile(b, p)

@@ -4,7 +4,8 @@
 //   gate = sigmoid(w2 relu(w1 z + b1) + b2);  out = relu?(gate u + shortcut) = relu?(a y + b + shortcut)
 // Two passes over the map: one reads y for sums and squares per image and channel, one reads y
 // (and the shortcut) and writes out, 12 (16) bytes an element; SE adds only (n, c)-sized work between
-// them. A raw projection as shortcut gets its own statistics and a second affine term. Caller: tail.go.
+// them. A raw projection as shortcut gets its own statistics and a second affine term. Callers: tail.go, and for statistics
+// over several ranks sync_bn.go.
 
 // Sums of y - shift and of its square for each item, where shift is the image's first pixel: close to the mean, so the
 // squares do not cancel. part is (items, 2, c). Called by every thread of a team.
@@ -119,29 +120,40 @@ static void apply(const Rows& m, const senet_bn_se_add_relu_args& t, const TailS
   apply<kNone, kReLU>(m, t.y, nullptr, s, gate, t.out);
 }
 
+// Mean and variance of y and of a projection. Called by every thread of a team.
+static void statistics(const Rows& m, const senet_bn_se_add_relu_args& t, const TailScratch& s) {
+  moment_sums(m, t.y, s.part);
+  moments(m, t.y, s.part, t.mean, t.var, t.image_mean);
+  if (t.shortcut_gamma) {
+    moment_sums(m, t.shortcut, s.part);
+    moments(m, t.shortcut, s.part, t.shortcut_mean, t.shortcut_var, nullptr);
+  }
+}
+
+// From the statistics to out. Called by every thread of a team.
+static void normalise(const Rows& m, const senet_bn_se_add_relu_args& t, const TailScratch& s) {
+  affine(m.c, t.gamma, t.beta, t.mean, t.var, t.eps, s.a, s.b);
+  if (t.shortcut_gamma)
+    affine(m.c, t.shortcut_gamma, t.shortcut_beta, t.shortcut_mean, t.shortcut_var, t.shortcut_eps, s.a2, s.b2);
+  if (t.gate) {
+#pragma omp for schedule(static)
+    for (int i = 0; i < m.n; i++)
+      each_vector(m.c, [&](int ch, auto io) {
+        const int64_t at = int64_t(i) * m.c + ch;
+        io.put(s.z + at, fma(io.get(s.a + ch), io.get(t.image_mean + at) - io.get(t.mean + ch), io.get(t.beta + ch)));
+      });
+    excite(m.n, m.c, t.r, s.z, t.w1, t.b1, t.w2, t.b2, t.hidden, t.gate);
+    gated(m.n, m.c, t.gate, s.a, s.b);
+  }
+  (t.relu ? apply<true> : apply<false>)(m, t, s);
+}
+
 void bn_se_add_relu(const senet_bn_se_add_relu_args& t) {
   const Rows m(t.n, t.hw, t.c);
   const TailScratch s(m, t.r, t.scratch);
 #pragma omp parallel
   {
-    moment_sums(m, t.y, s.part);
-    moments(m, t.y, s.part, t.mean, t.var, t.image_mean);
-    affine(m.c, t.gamma, t.beta, t.mean, t.var, t.eps, s.a, s.b);
-    if (t.shortcut_gamma) {
-      moment_sums(m, t.shortcut, s.part);
-      moments(m, t.shortcut, s.part, t.shortcut_mean, t.shortcut_var, nullptr);
-      affine(m.c, t.shortcut_gamma, t.shortcut_beta, t.shortcut_mean, t.shortcut_var, t.shortcut_eps, s.a2, s.b2);
-    }
-    if (t.gate) {
-#pragma omp for schedule(static)
-      for (int i = 0; i < m.n; i++)
-        each_vector(m.c, [&](int ch, auto io) {
-          const int64_t at = int64_t(i) * m.c + ch;
-          io.put(s.z + at, fma(io.get(s.a + ch), io.get(t.image_mean + at) - io.get(t.mean + ch), io.get(t.beta + ch)));
-        });
-      excite(m.n, m.c, t.r, s.z, t.w1, t.b1, t.w2, t.b2, t.hidden, t.gate);
-      gated(m.n, m.c, t.gate, s.a, s.b);
-    }
-    (t.relu ? apply<true> : apply<false>)(m, t, s);
+    if (t.stage != SENET_TAIL_REST) statistics(m, t, s);
+    if (t.stage != SENET_TAIL_SUMS) normalise(m, t, s);
   }
 }

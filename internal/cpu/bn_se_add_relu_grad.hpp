@@ -8,7 +8,10 @@
 // shortcut's gradient is g itself and is written here, 4 more), and the last reads g (or dout and the mask
 // again) and y and writes dy. Without a shortcut the mask is recomputed from y. dy may lie over y,
 // dshortcut over dout or the raw shortcut: each element is read before it is written. Any gradient may be
-// null: not wanted. Caller: tail.go.
+// null: not wanted.
+// Where the statistics are of R ranks, dy needs dbeta and dgamma over all of their images, and M = R n hw. Their mean over ranks
+// divided by n hw is the same, and that is what sums then hold; the parameters' gradients stay this rank's (why that is right:
+// affineGrad in internal/ref). Callers: tail.go, sync_bn.go.
 
 template <int k>
 using Int = std::integral_constant<int, k>;
@@ -105,11 +108,9 @@ static inline void maybe(float* to, int at, double v) {
   if (to) to[at] = float(v);
 }
 
-// p, q, t (c) and the gradients of gamma and beta for a batch norm without SE, from the sums of g and of kind `cross`.
-// Called by every thread of a team.
-static void bn_grad(const Rows& m, const float* part, int cross, const float* gamma, const float* mean,
-                    const float* var, float eps, float* dgamma, float* dbeta, float* p, float* q, float* tt) {
-  const double count = double(m.n) * m.hw;
+// sums (2, c), of dbeta and dgamma, for a batch norm without SE, from the sums of g and of kind `cross`. Called by every thread of a team.
+static void bn_sums(const Rows& m, const float* part, int cross, const float* var, float eps, double* sums,
+                    float* dgamma, float* dbeta) {
 #pragma omp for schedule(static)
   for (int from = 0; from < m.c; from += kChannelBlock) {
     const int to = std::min(m.c, from + kChannelBlock);
@@ -121,18 +122,28 @@ static void bn_grad(const Rows& m, const float* part, int cross, const float* ga
       for (int k = 0; k < to - from; k++) sy[k] += one[k];
     }
     for (int ch = from; ch < to; ch++) {
-      const double r = 1 / std::sqrt(double(var[ch]) + eps), db = sg[ch - from], dg = r * sy[ch - from],
-                   gr = gamma[ch] * r;
-      maybe(dgamma, ch, dg);
-      maybe(dbeta, ch, db);
-      p[ch] = float(gr);
-      q[ch] = float(-gr * r * dg / count);
-      tt[ch] = float(gr * (mean[ch] * r * dg - db) / count);
+      sums[ch] = sg[ch - from];
+      sums[m.c + ch] = 1 / std::sqrt(double(var[ch]) + eps) * sy[ch - from];
+      maybe(dbeta, ch, sums[ch]);
+      maybe(dgamma, ch, sums[m.c + ch]);
     }
   }
 }
 
-// From A, B (n, c) to the gradient at the gate's sigmoid (over s.p, which is free until se_finish) and z (n, c).
+// p, q, t (c) for a batch norm without SE, from sums (2, c). Called by every thread of a team.
+static void bn_coefficients(const Rows& m, const double* sums, const float* gamma, const float* mean, const float* var,
+                            float eps, float* p, float* q, float* tt) {
+  const double count = double(m.n) * m.hw;
+#pragma omp for schedule(static)
+  for (int ch = 0; ch < m.c; ch++) {
+    const double r = 1 / std::sqrt(double(var[ch]) + eps), gr = gamma[ch] * r, db = sums[ch], dg = sums[m.c + ch];
+    p[ch] = float(gr);
+    q[ch] = float(-gr * r * dg / count);
+    tt[ch] = float(gr * (mean[ch] * r * dg - db) / count);
+  }
+}
+
+// From A, B (n, c) to the gradient at the gate's sigmoid (over s.p, which is free until se_coefficients) and z (n, c).
 // Called by every thread of a team.
 static void gate_grad(const Rows& m, const senet_bn_se_add_relu_grad_args& t, const TailScratch& s) {
   const int blocks = (m.c + kChannelBlock - 1) / kChannelBlock;
@@ -176,13 +187,12 @@ static void excite_grad(const senet_bn_se_add_relu_grad_args& t, const TailScrat
   if (t.db1) product_nn(1, n, r, &one, 0, 0, s.dh, t.db1);
 }
 
-// The gradients of gamma and beta, and p, t (n, c), q (c); dz lies in s.t. Called by every thread of a team.
-static void se_finish(const Rows& m, const senet_bn_se_add_relu_grad_args& t, const TailScratch& s) {
-  const double count = double(m.n) * m.hw;
+// The gradients of gamma and beta; dz lies in s.t. Called by every thread of a team.
+static void se_sums(const Rows& m, const senet_bn_se_add_relu_grad_args& t, const TailScratch& s) {
 #pragma omp for schedule(static)
   for (int from = 0; from < m.c; from += kChannelBlock) {
     const int to = std::min(m.c, from + kChannelBlock);
-    double db[kChannelBlock] = {}, dg[kChannelBlock] = {}, gr[kChannelBlock], shift[kChannelBlock];
+    double db[kChannelBlock] = {}, dg[kChannelBlock] = {};
     for (int i = 0; i < m.n; i++) {
 #pragma omp simd
       for (int ch = from; ch < to; ch++) {
@@ -193,14 +203,26 @@ static void se_finish(const Rows& m, const senet_bn_se_add_relu_grad_args& t, co
       }
     }
     for (int ch = from; ch < to; ch++) {
-      const int k = ch - from;
-      const double r = 1 / std::sqrt(double(t.var[ch]) + t.eps);
-      dg[k] *= r;
-      gr[k] = t.gamma[ch] * r;
-      shift[k] = (t.mean[ch] * r * dg[k] - db[k]) / count;
-      maybe(t.dgamma, ch, dg[k]);
-      maybe(t.dbeta, ch, db[k]);
-      s.q[ch] = float(-gr[k] * r * dg[k] / count);
+      s.sums[ch] = db[ch - from];
+      s.sums[m.c + ch] = 1 / std::sqrt(double(t.var[ch]) + t.eps) * dg[ch - from];
+      maybe(t.dbeta, ch, s.sums[ch]);
+      maybe(t.dgamma, ch, s.sums[m.c + ch]);
+    }
+  }
+}
+
+// p, t (n, c), q (c), from s.sums; dz lies in s.t. Called by every thread of a team.
+static void se_coefficients(const Rows& m, const senet_bn_se_add_relu_grad_args& t, const TailScratch& s) {
+  const double count = double(m.n) * m.hw;
+#pragma omp for schedule(static)
+  for (int from = 0; from < m.c; from += kChannelBlock) {
+    const int to = std::min(m.c, from + kChannelBlock);
+    double gr[kChannelBlock], shift[kChannelBlock];
+    for (int ch = from; ch < to; ch++) {
+      const double r = 1 / std::sqrt(double(t.var[ch]) + t.eps), db = s.sums[ch], dg = s.sums[m.c + ch];
+      gr[ch - from] = t.gamma[ch] * r;
+      shift[ch - from] = (t.mean[ch] * r * dg - db) / count;
+      s.q[ch] = float(-gr[ch - from] * r * dg / count);
     }
     for (int i = 0; i < m.n; i++) {
 #pragma omp simd
@@ -233,33 +255,47 @@ static void grad_maps(const Rows& m, const senet_bn_se_add_relu_grad_args& t, Ta
   mask_case(mask, two, [&](auto kMask, auto kTwo) { grad_apply<false, kMask, kTwo>(m, maps, s, per_image); });
 }
 
+// All up to s.sums, with the gradients of the parameters. Called by every thread of a team.
+static void tail_sums(const Rows& m, const senet_bn_se_add_relu_grad_args& t, const TailScratch& s, int mask) {
+  const bool projection = t.shortcut_gamma != nullptr, per_image = t.gate != nullptr;
+  const GradMaps maps{t.dout, t.dout2, t.out, t.y, t.shortcut, t.dy, t.dshortcut};
+  if (mask == kMaskFromY) {
+    affine(t.c, t.gamma, t.beta, t.mean, t.var, t.eps, s.a, s.b);
+    if (t.gate) gated(t.n, t.c, t.gate, s.a, s.b);
+  }
+  mask_case(mask, t.dout2 != nullptr, [&](auto kMask, auto kTwo) {
+    if (projection) grad_sums<kProjection, kMask, kTwo>(m, maps, s, per_image, t.mean, t.shortcut_mean);
+    else if (t.dshortcut) grad_sums<kIdentity, kMask, kTwo>(m, maps, s, per_image, t.mean, nullptr);
+    else grad_sums<kNone, kMask, kTwo>(m, maps, s, per_image, t.mean, nullptr);
+  });
+  if (t.gate) {
+    gate_grad(m, t, s);
+    excite_grad(t, s);
+    se_sums(m, t, s);
+  } else {
+    bn_sums(m, s.part, 1, t.var, t.eps, s.sums, t.dgamma, t.dbeta);
+  }
+  if (projection)
+    bn_sums(m, s.part, 2, t.shortcut_var, t.shortcut_eps, s.sums + 2 * m.c, t.dshortcut_gamma, t.dshortcut_beta);
+}
+
+// From s.sums to the gradients of maps. Called by every thread of a team.
+static void tail_maps(const Rows& m, const senet_bn_se_add_relu_grad_args& t, const TailScratch& s, int mask) {
+  if (t.gate) se_coefficients(m, t, s);
+  else bn_coefficients(m, s.sums, t.gamma, t.mean, t.var, t.eps, s.p, s.q, s.t);
+  if (t.shortcut_gamma)
+    bn_coefficients(m, s.sums + 2 * m.c, t.shortcut_gamma, t.shortcut_mean, t.shortcut_var, t.shortcut_eps, s.p2, s.q2,
+                    s.t2);
+  grad_maps(m, t, s, mask);
+}
+
 void bn_se_add_relu_grad(const senet_bn_se_add_relu_grad_args& t) {
   const Rows m(t.n, t.hw, t.c);
   const TailScratch s(m, t.r, t.scratch);
-  const bool projection = t.shortcut_gamma != nullptr, per_image = t.gate != nullptr;
   const int mask = !t.relu ? kNoMask : t.out ? kMaskFromOut : kMaskFromY;
-  const GradMaps maps{t.dout, t.dout2, t.out, t.y, t.shortcut, t.dy, t.dshortcut};
 #pragma omp parallel
   {
-    if (mask == kMaskFromY) {
-      affine(t.c, t.gamma, t.beta, t.mean, t.var, t.eps, s.a, s.b);
-      if (t.gate) gated(t.n, t.c, t.gate, s.a, s.b);
-    }
-    mask_case(mask, t.dout2 != nullptr, [&](auto kMask, auto kTwo) {
-      if (projection) grad_sums<kProjection, kMask, kTwo>(m, maps, s, per_image, t.mean, t.shortcut_mean);
-      else if (t.dshortcut) grad_sums<kIdentity, kMask, kTwo>(m, maps, s, per_image, t.mean, nullptr);
-      else grad_sums<kNone, kMask, kTwo>(m, maps, s, per_image, t.mean, nullptr);
-    });
-    if (t.gate) {
-      gate_grad(m, t, s);
-      excite_grad(t, s);
-      se_finish(m, t, s);
-    } else {
-      bn_grad(m, s.part, 1, t.gamma, t.mean, t.var, t.eps, t.dgamma, t.dbeta, s.p, s.q, s.t);
-    }
-    if (projection)
-      bn_grad(m, s.part, 2, t.shortcut_gamma, t.shortcut_mean, t.shortcut_var, t.shortcut_eps, t.dshortcut_gamma,
-              t.dshortcut_beta, s.p2, s.q2, s.t2);
-    grad_maps(m, t, s, mask);
+    if (t.stage != SENET_TAIL_REST) tail_sums(m, t, s, mask);
+    if (t.stage != SENET_TAIL_SUMS) tail_maps(m, t, s, mask);
   }
 }

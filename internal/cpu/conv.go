@@ -50,51 +50,73 @@ func (m *binding) primitive(engine *C.senet_engine, p *C.senet_primitive, scratc
 
 // convolution is a prepared convolution or gradient with the weight layout that it likes.
 type convolution struct {
-	p     *C.senet_primitive
-	likes *C.senet_layout
+	likes   *C.senet_layout
+	scratch int64
+	// bind is given the addresses of the operands and of scratch bytes of workspace.
+	bind func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) (run func() error)
+	free func()
 }
 
-// weightArgument is the position of the weight, or of its gradient, among the arguments of every convolution primitive.
+// direct is a convolution that is one oneDNN primitive.
+func (c *compiler) direct(p *C.senet_primitive, likes *C.senet_layout) convolution {
+	engine := c.b.engine
+	return convolution{
+		likes: c.own(likes), scratch: int64(C.senet_primitive_scratch(p)),
+		bind: func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() error {
+			return m.primitive(engine, p, scratch, args...)
+		},
+		free: func() { C.senet_primitive_free(p) },
+	}
+}
+
+// weightArgument is the position of the weight, or of its gradient, among the operands of every convolution.
 const weightArgument = 1
 
 // weighted is an op that runs v, whose weight argument is operands[weightArgument]. The forward convolution and its two gradients
 // each like another layout; where the weight is stored otherwise, it is copied into the workspace before the run,
 // or for a gradient (writes) out of it afterwards: 8 bytes a weight, once a step.
 func (c *compiler) weighted(v convolution, shape C.senet_conv_shape, writes bool, operands ...*graph.Value) (*op, error) {
-	o := c.primitive(v.p, operands...)
-	likes := c.own(v.likes)
-	w, err := c.stored(operands[weightArgument], &shape, likes)
+	free := func() {
+		if v.free != nil {
+			v.free()
+		}
+	}
+	w, err := c.stored(operands[weightArgument], &shape, v.likes)
 	if err != nil {
-		o.free()
+		free()
 		return nil, err
 	}
-	if C.senet_layout_equal(w.layout, likes) != 0 {
-		return o, nil
+	if C.senet_layout_equal(w.layout, v.likes) != 0 {
+		return &op{
+			scratch: v.scratch,
+			bind:    func(m *binding) func() error { return v.bind(m, m.scratch, m.addresses(operands)) },
+			free:    free,
+		}, nil
 	}
-	from, to := w.layout, likes
+	from, to := w.layout, v.likes
 	if writes {
 		from, to = to, from
 	}
 	var reorder *C.senet_primitive
 	if err := message(C.senet_reorder_new(c.b.engine, from, to, &reorder)); err != nil {
-		o.free()
+		free()
 		return nil, err
 	}
-	engine, copied := c.b.engine, roundUp(int64(C.senet_layout_bytes(likes)))
+	engine, copied := c.b.engine, roundUp(int64(C.senet_layout_bytes(v.likes)))
 	return &op{
-		scratch: copied + max(o.scratch, int64(C.senet_primitive_scratch(reorder))),
+		scratch: copied + max(v.scratch, int64(C.senet_primitive_scratch(reorder))),
 		bind: func(m *binding) func() error {
-			args, free := m.addresses(operands), unsafe.Add(m.scratch, copied)
+			args, scratch := m.addresses(operands), unsafe.Add(m.scratch, copied)
 			stored := args[weightArgument]
 			args[weightArgument] = m.scratch
-			run := m.primitive(engine, v.p, free, args...)
+			run := v.bind(m, scratch, args)
 			if writes {
-				return both(run, m.primitive(engine, reorder, free, m.scratch, stored))
+				return both(run, m.primitive(engine, reorder, scratch, m.scratch, stored))
 			}
-			return both(m.primitive(engine, reorder, free, stored, m.scratch), run)
+			return both(m.primitive(engine, reorder, scratch, stored, m.scratch), run)
 		},
 		free: func() {
-			o.free()
+			free()
 			C.senet_primitive_free(reorder)
 		},
 	}, nil
@@ -110,12 +132,20 @@ func both(first, second func() error) func() error {
 	}
 }
 
-// conv is the forward convolution. Bias, residual and ReLU run inside oneDNN's. oneDNN 3.2 has no
-// post-op that broadcasts (N, K), so with a gate all but the bias is one more pass over y.
+// conv is the forward convolution. Bias, residual and ReLU run inside it, and inside our own the gate too. oneDNN 3.2 has no post-op
+// that broadcasts (N, K), so with a gate all but the bias is one more pass over y there, as behind a late squeeze.
 func conv(c *compiler, n *graph.Node) (*op, error) {
-	x, w, bias, gate, residual, y := n.In[0], n.In[1], n.In[2], n.In[3], n.In[4], n.Out[0]
-	attr := n.Attr.(graph.ConvAttr)
-	shape := convShape(x.Shape, w.Shape, y.Shape, attr)
+	x, w, y := n.In[0], n.In[1], n.Out[0]
+	shape := convShape(x.Shape, w.Shape, y.Shape, n.Attr.(graph.ConvAttr))
+	excitation := c.late.excitation[n]
+	if winogradFits(shape) {
+		v, err := c.winogradConv(n, shape, excitation == nil)
+		if err != nil {
+			return nil, err
+		}
+		return c.finished(n, excitation, excitation != nil, v, shape, x, w, y)
+	}
+	bias, gate, residual := n.In[2], n.In[3], n.In[4]
 	operands := []*graph.Value{x, w, y}
 	epilogue := 0
 	if bias != nil {
@@ -126,18 +156,29 @@ func conv(c *compiler, n *graph.Node) (*op, error) {
 		epilogue |= C.SENET_CONV_RESIDUAL
 		operands = append(operands, residual)
 	}
-	if attr.ReLU && gate == nil {
+	if n.Attr.(graph.ConvAttr).ReLU && gate == nil {
 		epilogue |= C.SENET_CONV_RELU
 	}
-	var v convolution
-	if err := message(C.senet_conv_new(c.b.engine, &shape, C.int(epilogue), &v.likes, &v.p)); err != nil {
+	var likes *C.senet_layout
+	var p *C.senet_primitive
+	if err := message(C.senet_conv_new(c.b.engine, &shape, C.int(epilogue), &likes, &p)); err != nil {
 		return nil, err
 	}
-	o, err := c.weighted(v, shape, false, operands...)
+	return c.finished(n, excitation, gate != nil, c.direct(p, likes), shape, operands...)
+}
+
+// finished is the op of v with what it leaves out: the excitation, if there is one, and if gated the gate with all behind.
+func (c *compiler) finished(
+	n, excitation *graph.Node, gated bool, v convolution, s C.senet_conv_shape, operands ...*graph.Value,
+) (*op, error) {
+	o, err := c.weighted(v, s, false, operands...)
 	if err != nil {
 		return nil, err
 	}
-	if gate != nil {
+	if excitation != nil {
+		o.addSqueeze(n, excitation)
+	}
+	if gated {
 		o.addGate(n)
 	}
 	return o, nil
@@ -172,11 +213,19 @@ func cbool(b bool) C.int {
 func convGradInput(c *compiler, n *graph.Node) (*op, error) {
 	dy, w, dx := n.In[0], n.In[1], n.Out[0]
 	shape := convShape(dx.Shape, w.Shape, dy.Shape, n.Attr.(graph.ConvAttr))
-	var v convolution
-	if err := message(C.senet_conv_grad_input_new(c.b.engine, &shape, &v.likes, &v.p)); err != nil {
+	if winogradFits(shape) {
+		v, err := c.winogradGradInput(shape)
+		if err != nil {
+			return nil, err
+		}
+		return c.weighted(v, shape, false, dy, w, dx)
+	}
+	var likes *C.senet_layout
+	var p *C.senet_primitive
+	if err := message(C.senet_conv_grad_input_new(c.b.engine, &shape, &likes, &p)); err != nil {
 		return nil, err
 	}
-	return c.weighted(v, shape, false, dy, w, dx)
+	return c.weighted(c.direct(p, likes), shape, false, dy, w, dx)
 }
 
 // convGradWeight stores the gradient in its parameter's layout: the update runs over the raw floats of both.
@@ -186,15 +235,23 @@ func convGradWeight(c *compiler, n *graph.Node) (*op, error) {
 	if w := c.weights[c.gradOf[dw]]; w != nil {
 		c.weights[dw] = w
 	}
+	if db == nil && winogradFits(shape) {
+		v, err := c.winogradGradWeight(shape)
+		if err != nil {
+			return nil, err
+		}
+		return c.weighted(v, shape, true, dy, dw, x)
+	}
 	operands := []*graph.Value{dy, dw, x}
 	if db != nil {
 		operands = append(operands, db)
 	}
-	var v convolution
-	if err := message(C.senet_conv_grad_weight_new(c.b.engine, &shape, cbool(db != nil), &v.likes, &v.p)); err != nil {
+	var likes *C.senet_layout
+	var p *C.senet_primitive
+	if err := message(C.senet_conv_grad_weight_new(c.b.engine, &shape, cbool(db != nil), &likes, &p)); err != nil {
 		return nil, err
 	}
-	return c.weighted(v, shape, true, operands...)
+	return c.weighted(c.direct(p, likes), shape, true, operands...)
 }
 
 // foldBN folds in plain order and then copies to the layout of the convolution. A weight that early_squeeze

@@ -21,6 +21,7 @@ type op struct {
 	// bind is called once, when memory has been placed; it returns what runs the node.
 	bind func(m *binding) (run func() error)
 	free func()
+	wait func() error // for what other ranks add to its outputs; nil unless it has run and that is on its way
 }
 
 // binding tells an op where its operands lie.
@@ -42,9 +43,10 @@ type prepare func(c *compiler, n *graph.Node) (*op, error)
 type compiler struct {
 	b *Backend
 	layouts
-	gradOf   map[*graph.Value]*graph.Value // gradient -> its parameter
+	gradOf   map[*graph.Value]*graph.Value // gradient, this rank's and that of all -> its parameter
 	folded   map[*graph.Value]bool         // written by fold_bn
 	squeezed map[*graph.Value]bool         // weights that early_squeeze reads
+	late     lateSqueezes
 	ops      [graph.PhaseCount][]*op
 }
 
@@ -54,6 +56,7 @@ type executable struct {
 	p    *graph.Program
 	ops  [graph.PhaseCount][]*op // by phase
 	runs [graph.PhaseCount][]func() error
+	late [graph.PhaseCount][][]int // see awaited
 	layouts
 	folded  map[*graph.Value]*C.float // folded weight -> its copy in plain order, which early_squeeze reads
 	memory  graph.Memory
@@ -67,17 +70,26 @@ func newCompiler(b *Backend, p *graph.Program) *compiler {
 	c := &compiler{
 		b: b, layouts: newLayouts(),
 		gradOf: map[*graph.Value]*graph.Value{}, folded: map[*graph.Value]bool{}, squeezed: map[*graph.Value]bool{},
+		late: findLateSqueezes(p),
 	}
 	for param, grad := range p.Grads {
 		c.gradOf[grad] = param
 	}
 	for _, n := range p.Nodes() {
 		switch n.Op {
+		case graph.AllReduce:
+			for i, v := range n.Out {
+				if param := c.gradOf[v]; param != nil {
+					c.gradOf[n.In[i]] = param // lies as its mean over ranks does
+				}
+			}
 		case graph.FoldBN:
 			c.folded[n.Out[0]] = true
 			c.plain[n.In[0]] = true
 		case graph.EarlySqueeze:
-			c.squeezed[n.In[1]] = true
+			if !c.late.done[n] {
+				c.squeezed[n.In[1]] = true
+			}
 		}
 	}
 	for v := range c.squeezed {
@@ -103,6 +115,9 @@ func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 			if !ok {
 				return nil, backend.Unsupported("cpu", n)
 			}
+			if c.late.done[n] {
+				f = nothing
+			}
 			o, err := f(c, n)
 			if err != nil {
 				return nil, fmt.Errorf("cpu: %s %q: %w", n.Op, n.Name, err)
@@ -112,6 +127,9 @@ func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 		}
 	}
 	e.ops = c.ops
+	for ph, ops := range e.ops {
+		e.late[ph] = awaited(ops)
+	}
 	return e, e.place()
 }
 
@@ -119,20 +137,31 @@ func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 func (e *executable) Run(ph graph.Phase) error {
 	return e.b.thread.do(func() error {
 		C.senet_isa_use(e.b.isa)
-		if e.times != nil {
-			return e.runTimed(ph)
-		}
-		for i, run := range e.runs[ph] {
-			if err := run(); err != nil {
+		spent := e.stopwatch(ph)
+		for i := range e.late[ph] {
+			for _, at := range e.late[ph][i] {
+				if err := e.ops[ph][at].finish(); err != nil {
+					return e.failed(ph, at, err)
+				}
+				spent(at, 0)
+			}
+			if i == len(e.ops[ph]) {
+				break
+			}
+			if err := e.runs[ph][i](); err != nil {
 				return e.failed(ph, i, err)
 			}
+			spent(i, 1)
 		}
 		return nil
 	})
 }
 
-// failed names the node that err comes from.
+// failed names the node that err comes from. Sums that are on their way still use the memory: they are waited for.
 func (e *executable) failed(ph graph.Phase, i int, err error) error {
+	for _, o := range e.ops[ph] {
+		_ = o.finish() // err came first
+	}
 	n := e.ops[ph][i].node
 	return fmt.Errorf("cpu: %s %q: %w", n.Op, n.Name, err)
 }
@@ -159,6 +188,7 @@ func (e *executable) release() error {
 	}
 	e.layouts.release()
 	err := unmap(e.block)
-	e.ops, e.runs, e.block, e.address = [graph.PhaseCount][]*op{}, [graph.PhaseCount][]func() error{}, nil, make([]unsafe.Pointer, len(e.p.Values))
+	e.ops, e.runs, e.late, e.block = [graph.PhaseCount][]*op{}, [graph.PhaseCount][]func() error{}, [graph.PhaseCount][][]int{}, nil
+	e.address = make([]unsafe.Pointer, len(e.p.Values))
 	return err
 }

@@ -11,10 +11,11 @@ void global_norm(const senet_global_norm_args& t) {
       const int64_t blocks = norm_blocks(w.count);
 #pragma omp for schedule(static) nowait
       for (int64_t b = 0; b < blocks; b++) {
-        const int64_t last = std::min(w.count, (b + 1) * kNormBlock);
+        const float* grad = w.grad + b * kNormBlock;
+        const int count = int(std::min(kNormBlock, w.count - b * kNormBlock));
         double s = 0;
 #pragma omp simd reduction(+ : s)
-        for (int64_t i = b * kNormBlock; i < last; i++) s += double(w.grad[i]) * w.grad[i];
+        for (int i = 0; i < count; i++) s += double(grad[i]) * double(grad[i]);
         sums[base + b] = s;
       }
       base += blocks;

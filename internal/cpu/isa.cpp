@@ -9,7 +9,8 @@
 
 namespace plan {
 #include "rows.hpp"
-}
+#include "winograd_plan.hpp"
+}  // namespace plan
 
 #define DECLARE(name)                      \
   namespace avx2 {                         \
@@ -42,6 +43,14 @@ int64_t senet_sums_scratch(int n, int hw, int c) { return int64_t(plan::Rows(n, 
 
 int64_t senet_early_squeeze_scratch(int n, int hw, int c, int window) {
   return (int64_t(n) * c * window + 15) / 16 * 64 + senet_sums_scratch(n, hw, c);
+}
+
+int64_t senet_winograd_conv_scratch(int n, int h, int w, int c, int k, int threads) {
+  return plan::WinogradPlan(n, h, w, c, k).floats(threads) * 4;
+}
+
+int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k) {
+  return plan::WinogradGradPlan(n, h, w, c, k).floats() * 4;
 }
 
 int64_t senet_norm_blocks(int64_t count) { return plan::norm_blocks(count); }

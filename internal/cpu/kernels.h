@@ -23,9 +23,14 @@ typedef struct {
   int c;
 } senet_normalize_args;
 
-// The block's tail and batch norm; see bn_se_add_relu.hpp. Null pointers switch parts off.
+// What a call of the tail does. Over the images of several ranks it is made in two: the first ends in this rank's sums, the second
+// goes on from those of all ranks, over the same scratch memory.
+enum { SENET_TAIL_WHOLE = 0, SENET_TAIL_SUMS = 1, SENET_TAIL_REST = 2 };
+
+// The block's tail and batch norm; see bn_se_add_relu.hpp. Null pointers switch parts off. SENET_TAIL_SUMS writes means and
+// variances, which SENET_TAIL_REST reads.
 typedef struct {
-  int n, hw, c, r, relu;
+  int n, hw, c, r, relu, stage;
   float eps, shortcut_eps;
   const float *y, *shortcut;                                   // (n, hw, c)
   const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;  // (c)
@@ -36,8 +41,10 @@ typedef struct {
   void* scratch;                                               // senet_tail_scratch bytes
 } senet_bn_se_add_relu_args;
 
+// Scratch begins with sums (4, c) double: of dbeta, dgamma, and those of a projection. SENET_TAIL_SUMS writes them, with the
+// gradients of all parameters, and SENET_TAIL_REST reads them.
 typedef struct {
-  int n, hw, c, r, relu;
+  int n, hw, c, r, relu, stage;
   float eps, shortcut_eps;
   const float *dout, *dout2, *out, *y, *shortcut;              // (n, hw, c)
   const float *gamma, *beta, *shortcut_gamma, *shortcut_beta;  // (c)
@@ -175,6 +182,24 @@ typedef struct {
 } senet_early_squeeze_args;
 int64_t senet_early_squeeze_scratch(int n, int hw, int c, int window);  // hw pixels of x, r * s
 
+enum { SENET_WINOGRAD_CHANNELS = 4096 };  // at most, of either map
+// A 3x3 convolution of stride 1 and padding 1 by Winograd's algorithm; see winograd_conv.hpp and winograd_grad_weight.hpp.
+typedef struct {
+  int n, h, w, c, k, flip, relu, threads;
+  const float *x, *weight;              // (n, h, w, c), (3, 3, c, k) or with flip (3, 3, k, c)
+  const float *bias, *gate, *residual;  // (k), (n, k), (n, h, w, k); null: absent
+  float* y;                             // (n, h, w, k)
+  void* scratch;                        // senet_winograd_conv_scratch bytes
+} senet_winograd_conv_args;
+int64_t senet_winograd_conv_scratch(int n, int h, int w, int c, int k, int threads);
+typedef struct {
+  int n, h, w, c, k;
+  const float *x, *dy;  // (n, h, w, c), (n, h, w, k)
+  float* dw;            // (3, 3, c, k)
+  void* scratch;        // senet_winograd_grad_weight_scratch bytes
+} senet_winograd_grad_weight_args;
+int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k);
+
 // out (n, c) = sigmoid(w2 relu(w1 z + b1) + b2)
 typedef struct {
   int n, c, r;
@@ -268,6 +293,12 @@ typedef struct {
 
 typedef struct {
   int tensors;
+  float weight;
+  const senet_follower* followers;
+} senet_all_reduce_args;
+
+typedef struct {
+  int tensors;
   const senet_parameter* parameters;  // grad and count are read
   const float* loss_scale;            // (1), null for 1
   float* norm;                        // (1)
@@ -284,7 +315,7 @@ int64_t senet_norm_blocks(int64_t count);
   K(avg_pool_grad) K(max_pool) K(max_pool_grad) K(scale) K(scale_grad) K(gate_add_relu)                  \
   K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(binary_cross_entropy) K(binary_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
   K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(adamw) K(lamb) K(grad_sum) K(clear) K(ema)         \
-  K(global_norm)
+  K(global_norm) K(all_reduce) K(winograd_conv) K(winograd_grad_weight)
 // clang-format on
 
 #define SENET_DECLARE(name) void senet_##name(const senet_##name##_args* a);

@@ -37,3 +37,8 @@
 #include "clear.hpp"
 #include "ema.hpp"
 #include "global_norm.hpp"
+#include "all_reduce.hpp"
+#include "winograd_plan.hpp"
+#include "winograd.hpp"
+#include "winograd_conv.hpp"
+#include "winograd_grad_weight.hpp"

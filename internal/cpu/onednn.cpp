@@ -125,8 +125,23 @@ const char* senet_layout_plain(const senet_conv_shape* s, senet_layout** out) {
       [&] { *out = new senet_layout{memory::desc(weight_dims(*s), f32, s->groups == 1 ? tag::oihw : tag::goihw)}; });
 }
 
+const char* senet_layout_taps(const senet_conv_shape* s, senet_layout** out) {
+  return guard([&] { *out = new senet_layout{memory::desc(weight_dims(*s), f32, tag::hwio)}; });
+}
+
 size_t senet_layout_bytes(const senet_layout* l) { return l->desc.get_size(); }
 int senet_layout_equal(const senet_layout* a, const senet_layout* b) { return a->desc == b->desc; }
+
+const char* senet_layout_describe(const senet_layout* l) {
+  message.clear();
+  for (const memory::dims& part : {l->desc.get_dims(), l->desc.get_padded_dims(), l->desc.get_strides(),
+                                   l->desc.get_inner_blks(), l->desc.get_inner_idxs()}) {
+    for (memory::dim d : part) message += std::to_string(d) + " ";
+    message += "|";
+  }
+  return message.c_str();
+}
+
 void senet_layout_free(senet_layout* l) { delete l; }
 
 const char* senet_layout_copy(senet_engine* e, const senet_layout* from, const float* src, const senet_layout* to,

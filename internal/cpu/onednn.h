@@ -23,8 +23,11 @@ const char* senet_engine_new(senet_engine** out);
 void senet_engine_free(senet_engine* e);
 
 const char* senet_layout_plain(const senet_conv_shape* s, senet_layout** out);  // (k, c/groups, r, s), dense
+const char* senet_layout_taps(const senet_conv_shape* s, senet_layout** out);   // (r, s, c, k), dense, of one group
 size_t senet_layout_bytes(const senet_layout* l);
 int senet_layout_equal(const senet_layout* a, const senet_layout* b);
+// What tells l from other layouts; valid until the thread's next call.
+const char* senet_layout_describe(const senet_layout* l);
 void senet_layout_free(senet_layout* l);
 // Copies src in layout from to dst in layout to; prepares the copy each time, so it has no place in a step.
 const char* senet_layout_copy(senet_engine* e, const senet_layout* from, const float* src, const senet_layout* to,

@@ -57,4 +57,5 @@ var prepares = map[graph.Op]prepare{
 	graph.Clear:                   clearAll,
 	graph.EMA:                     ema,
 	graph.GlobalNorm:              globalNorm,
+	graph.AllReduce:               allReduce,
 }

@@ -47,6 +47,7 @@ struct Scratch {
 
 // Working memory of the tail, forward or backward.
 struct TailScratch {
+  double* sums;         // (4, c) of dbeta, dgamma, and those of a projection
   float* part;          // (items, 3, c) sums
   float *a, *b;         // (n, c) forward's affine; without SE only (c) is used
   float *a2, *b2;       // (c) of the projection
@@ -58,6 +59,7 @@ struct TailScratch {
   TailScratch(const Rows& m, int r, void* memory) {
     Scratch s(memory);
     const int64_t nc = int64_t(m.n) * m.c;
+    sums = reinterpret_cast<double*>(s.floats(int64_t(m.c) * 8));
     part = s.floats(int64_t(m.items()) * 3 * m.c);
     for (float** v : {&a, &b, &z, &A, &B, &p, &t}) *v = s.floats(nc);
     for (float** v : {&a2, &b2, &q, &p2, &t2, &q2}) *v = s.floats(m.c);

@@ -44,7 +44,11 @@ func bnSEAddReLU(_ *compiler, node *graph.Node) (*op, error) {
 	in, out, attr := node.In, node.Out, node.Attr.(graph.BNSEAddReLUAttr)
 	y, r := in[graph.TailY], hiddenUnits(in[graph.TailW1])
 	n, hw, c := dims(y)
-	return kernel(tailScratch(y, r), func(m *binding) func() {
+	maps := C.int(1)
+	if in[graph.TailShortcutGamma] != nil {
+		maps = 2
+	}
+	return &op{scratch: tailScratch(y, r), own: meeting(attr.Sync, maps*c), bind: func(m *binding) func() error {
 		a := &C.senet_bn_se_add_relu_args{
 			n: n, hw: hw, c: c, r: C.int(r), relu: cbool(attr.ReLU), eps: C.float(attr.Eps), shortcut_eps: C.float(attr.ShortcutEps),
 			y: m.f32(y), shortcut: m.f32(in[graph.TailShortcut]),
@@ -56,8 +60,8 @@ func bnSEAddReLU(_ *compiler, node *graph.Node) (*op, error) {
 			image_mean: m.f32(out[graph.TailImageMean]), hidden: m.f32(out[graph.TailHidden]), gate: m.f32(out[graph.TailGate]),
 			scratch: m.scratch,
 		}
-		return func() { C.senet_bn_se_add_relu(a) }
-	}), nil
+		return m.tail(a, attr.Sync)
+	}}, nil
 }
 
 func bnSEAddReLUGrad(_ *compiler, node *graph.Node) (*op, error) {
@@ -69,7 +73,8 @@ func bnSEAddReLUGrad(_ *compiler, node *graph.Node) (*op, error) {
 	}
 	y, r := in[graph.TailY], hiddenUnits(in[graph.TailW1])
 	n, hw, c := dims(y)
-	return kernel(tailScratch(y, r), func(m *binding) func() {
+	own := meeting(attr.Sync, gradSums(in[graph.TailShortcutGamma] != nil)*c)
+	return &op{scratch: tailScratch(y, r), own: own, bind: func(m *binding) func() error {
 		a := &C.senet_bn_se_add_relu_grad_args{
 			n: n, hw: hw, c: c, r: C.int(r), relu: cbool(attr.ReLU), eps: C.float(attr.Eps), shortcut_eps: C.float(attr.ShortcutEps),
 			dout: m.f32(node.In[graph.TailGradDOut]), dout2: m.f32(node.In[graph.TailGradDOut2]), out: m.f32(node.In[graph.TailGradOut]),
@@ -86,36 +91,36 @@ func bnSEAddReLUGrad(_ *compiler, node *graph.Node) (*op, error) {
 			dw1: m.f32(out[graph.TailW1]), db1: m.f32(out[graph.TailB1]), dw2: m.f32(out[graph.TailW2]), db2: m.f32(out[graph.TailB2]),
 			scratch: m.scratch,
 		}
-		return func() { C.senet_bn_se_add_relu_grad(a) }
-	}), nil
+		return m.tailGrad(a, attr.Sync)
+	}}, nil
 }
 
 // batchNorm is the tail with nothing after the normalisation.
 func batchNorm(_ *compiler, node *graph.Node) (*op, error) {
-	y := node.In[0]
+	y, attr := node.In[0], node.Attr.(graph.BatchNormAttr)
 	n, hw, c := dims(y)
-	return kernel(tailScratch(y, 0), func(m *binding) func() {
+	return &op{scratch: tailScratch(y, 0), own: meeting(attr.Sync, c), bind: func(m *binding) func() error {
 		a := &C.senet_bn_se_add_relu_args{
-			n: n, hw: hw, c: c, eps: C.float(node.Attr.(graph.BatchNormAttr).Eps),
+			n: n, hw: hw, c: c, eps: C.float(attr.Eps),
 			y: m.f32(y), gamma: m.f32(node.In[1]), beta: m.f32(node.In[2]),
 			out: m.f32(node.Out[0]), mean: m.f32(node.Out[1]), _var: m.f32(node.Out[2]), scratch: m.scratch,
 		}
-		return func() { C.senet_bn_se_add_relu(a) }
-	}), nil
+		return m.tail(a, attr.Sync)
+	}}, nil
 }
 
 func batchNormGrad(_ *compiler, node *graph.Node) (*op, error) {
-	dy, x, gamma := node.In[0], node.In[1], node.In[2]
+	dy, x, gamma, attr := node.In[0], node.In[1], node.In[2], node.Attr.(graph.BatchNormAttr)
 	n, hw, c := dims(x)
-	return kernel(tailScratch(x, 0), func(m *binding) func() {
+	return &op{scratch: tailScratch(x, 0), own: meeting(attr.Sync, gradSums(false)*c), bind: func(m *binding) func() error {
 		a := &C.senet_bn_se_add_relu_grad_args{
-			n: n, hw: hw, c: c, eps: C.float(node.Attr.(graph.BatchNormAttr).Eps),
+			n: n, hw: hw, c: c, eps: C.float(attr.Eps),
 			dout: m.f32(dy), y: m.f32(x), gamma: m.f32(gamma), // beta matters to the ReLU's mask and to SE alone
 			mean: m.f32(node.In[3]), _var: m.f32(node.In[4]),
 			dy: m.f32(node.Out[0]), dgamma: m.f32(node.Out[1]), dbeta: m.f32(node.Out[2]), scratch: m.scratch,
 		}
-		return func() { C.senet_bn_se_add_relu_grad(a) }
-	}), nil
+		return m.tailGrad(a, attr.Sync)
+	}}, nil
 }
 
 func earlySqueeze(_ *compiler, node *graph.Node) (*op, error) {
