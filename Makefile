@@ -15,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 
 RUN := runs/$(NAME)
 NATIVE = $(shell find internal -name '*.[ch]' -o -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh')
-SHELLS = .ci/run $(shell find bench scripts -name '*.sh')
+SHELLS = .ci/run deploy/slurm/train.sbatch $(shell find bench deploy scripts -name '*.sh')
 
 .PHONY: help
 help: ## List the targets
@@ -53,15 +53,15 @@ run: build ## Train SE-ResNet-20 on Fashion-MNIST, evaluate it and write a repor
 
 .PHONY: test
 test: lint ## Check and test everything, as CI does
-	@scripts/deps.sh onnx data
+	@scripts/deps.sh onnx mpi data
 	go test ./...
 	@$(MAKE) race
 
 # Packages whose goroutines share memory; the others have none, and the oracle's loops would take minutes.
 .PHONY: race
 race: kernels ## Run the tests of concurrent packages with the race detector
-	@scripts/deps.sh data
-	go test -race -timeout 20m ./internal/{cli,cpu,data,train}/...
+	@scripts/deps.sh mpi data
+	go test -race -timeout 20m ./internal/{cli,cpu,data,dist,train}/...
 	go test -race -short ./internal/cuda/...
 
 .PHONY: fuzz

@@ -258,7 +258,7 @@ func checkFailurePolicy(rules []failureRule, container string) error {
 // TestExitCodesAreThoseThatDeploymentsKnow: checkFailurePolicy holds for these meanings.
 func TestExitCodesAreThoseThatDeploymentsKnow(t *testing.T) {
 	help := strings.Join(strings.Fields(readRoot(t, "internal/cli/testdata/help/senet.txt")), " ")
-	const want = "Exit codes: 0 ok, 1 failure, 2 usage or config, 3 bad data or checkpoint, 4 no such device, 5 diverged, 6 device lost, 143 stopped by SIGTERM"
+	const want = "Exit codes: 0 ok, 1 failure, 2 usage or config, 3 bad data or checkpoint, 4 no such device, 5 diverged, 6 device or rank lost, 143 stopped by SIGTERM"
 	if !strings.Contains(help, want) {
 		t.Errorf("senet's help no longer says %q: look at checkFailurePolicy and train-job.yaml", want)
 	}

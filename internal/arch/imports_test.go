@@ -28,8 +28,10 @@ var allowed = map[string][]string{
 	"internal/checkpoint":          {},
 	"internal/report":              {},
 	"internal/metrics":             {"internal/report"},
+	"internal/nvml":                {},
 	"internal/kernels":             {"internal/graph"},
 	"internal/bench":               {"internal/backend", "internal/graph", "internal/model"},
+	"internal/bench/ranks":         {"internal/backend", "internal/bench", "internal/cpu", "internal/dist", "internal/model"},
 	"internal/onnx":                {"internal/graph"},
 	"internal/weights":             {"internal/graph", "internal/model"},
 	"internal/backend":             {"internal/graph"},
@@ -38,14 +40,15 @@ var allowed = map[string][]string{
 	"internal/cpu":                 {"internal/backend", "internal/graph"},
 	"internal/cuda":                {"internal/backend", "internal/graph", "internal/kernels"},
 	"internal/cuda/emu":            {},
+	"internal/dist":                {"internal/backend"},
 	"internal/kernels/compile":     {},
 	"internal/train": {
-		"internal/backend", "internal/checkpoint", "internal/config", "internal/data", "internal/data/augment", "internal/graph", "internal/model", "internal/report",
-		"internal/weights",
+		"internal/backend", "internal/checkpoint", "internal/config", "internal/data", "internal/data/augment", "internal/dist", "internal/graph", "internal/model",
+		"internal/report", "internal/weights",
 	},
 	"internal/cli": {
-		"internal/backend", "internal/bench", "internal/checkpoint", "internal/config", "internal/cpu", "internal/cuda", "internal/data", "internal/graph",
-		"internal/kernels", "internal/metrics", "internal/model", "internal/onnx", "internal/ref", "internal/report", "internal/train", "internal/weights",
+		"internal/backend", "internal/bench", "internal/checkpoint", "internal/config", "internal/cpu", "internal/cuda", "internal/data", "internal/dist", "internal/graph",
+		"internal/kernels", "internal/metrics", "internal/model", "internal/nvml", "internal/onnx", "internal/ref", "internal/report", "internal/train", "internal/weights",
 	},
 	"cmd/senet": {"internal/cli"},
 }
@@ -53,7 +56,7 @@ var allowed = map[string][]string{
 // confined lists packages of others, with all below them, that only these of ours may import, their tests included.
 var confined = map[string][]string{
 	"gorgonia.org/cu": {"internal/cuda"},    // it ends the process on a host without a driver unless it is linked with care
-	"net/http":        {"internal/metrics"}, // which listens on the loopback interface if asked; nothing else listens or connects
+	"net/http":        {"internal/metrics"}, // which listens on the loopback interface if asked; only internal/dist listens or connects as well
 }
 
 const (

@@ -144,7 +144,7 @@ func runBench(ctx context.Context, d *deps, o BenchOptions) (err error) {
 		}
 		nets = append(nets, net)
 	}
-	b, err := d.openBackend(o.Device, o.Threads, o.Precision)
+	b, err := d.openBackend(deviceOptions{device: o.Device, threads: o.Threads, precision: o.Precision})
 	if err != nil {
 		return err
 	}

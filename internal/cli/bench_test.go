@@ -82,8 +82,8 @@ func TestBenchKernels(t *testing.T) {
 		t.Errorf("%d gradients of convolutions' weights, want 21", convs)
 	}
 
-	open := func(device string, threads int, precision string) (backend.Backend, string, error) {
-		b, note, err := openDevice(device, threads, precision)
+	open := func(o deviceOptions) (backend.Backend, string, error) {
+		b, note, err := openDevice(o)
 		return peaking{b}, note, err
 	}
 	o = run(deps{open: open}, args...)

@@ -93,7 +93,7 @@ func (d *deps) openEvaluator(t trained, batch int) (*evaluator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
-	b, err := d.openBackend(t.config.Device, t.config.Threads, t.config.Precision)
+	b, err := d.openBackend(deviceOptions{device: t.config.Device, threads: t.config.Threads, precision: t.config.Precision})
 	if err != nil {
 		return nil, err
 	}

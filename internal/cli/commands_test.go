@@ -169,7 +169,7 @@ func TestDoctor(t *testing.T) {
 
 // TestDoctorTellsOfAMachineThatCannotCompute: it reports all the same, then exits with 4.
 func TestDoctorTellsOfAMachineThatCannotCompute(t *testing.T) {
-	old := deps{open: func(string, int, string) (backend.Backend, string, error) {
+	old := deps{open: func(deviceOptions) (backend.Backend, string, error) {
 		return nil, "", fmt.Errorf("cpu: %w: the processor has no AVX2 and FMA", backend.ErrNoDevice)
 	}}
 	o := run(old, "doctor", "--json")

@@ -10,7 +10,8 @@ import (
 )
 
 // openCUDA opens the GPU of that index; precision auto is bf16. The note is a line for the user, "" if there is none.
-func openCUDA(index int, precision string) (backend.Backend, string, error) {
+func openCUDA(index int, o deviceOptions) (backend.Backend, string, error) {
+	precision := o.precision
 	if precision == "auto" {
 		precision = kernels.BFloat16.String()
 	}
@@ -18,7 +19,14 @@ func openCUDA(index int, precision string) (backend.Backend, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
-	b, err := cuda.New(cuda.Options{Index: index, Precision: p})
+	options := cuda.Options{Index: index, Precision: p}
+	if o.team != nil {
+		options.Rank, options.Ranks = o.team.Rank, o.team.Size
+		if options.UniqueID, err = o.team.uniqueID(); err != nil {
+			return nil, "", err
+		}
+	}
+	b, err := cuda.New(options)
 	if err != nil {
 		return nil, "", err
 	}

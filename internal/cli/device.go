@@ -79,14 +79,25 @@ func isDevice(s string) bool {
 	return s == "auto" || s == "cpu" || s == "cuda"
 }
 
-// openDevice opens the backend that a --device value or config key asks for, to compute in a precision. The note is one
-// line for the user when auto fell back to the CPU.
-func openDevice(device string, threads int, precision string) (backend.Backend, string, error) {
+// deviceOptions say where to compute.
+type deviceOptions struct {
+	device    string // the value of --device or of the config's key
+	threads   int    // of the CPU; 0: as many as GOMAXPROCS
+	precision string
+	team      *team // with which to compute together; nil for a process alone
+}
+
+// openDevice opens the backend that o asks for. The note is one line for the user when auto fell back to the CPU.
+func openDevice(o deviceOptions) (backend.Backend, string, error) {
+	device := o.device
 	if !isDevice(device) {
 		return nil, "", fmt.Errorf("%w: device %q: want %s", errUsage, device, deviceHelp)
 	}
+	if o.team != nil {
+		device = o.team.device
+	}
 	if device == "cpu" {
-		b, err := openCPU(threads, precision)
+		b, err := openCPU(o)
 		return b, "", err
 	}
 	index, found := deviceIndex(device), cuda.Driver{}
@@ -94,9 +105,9 @@ func openDevice(device string, threads int, precision string) (backend.Backend, 
 		found = cuda.Probe()
 		index = max(firstUsable(found), 0)
 	}
-	b, note, err := openCUDA(index, precision)
+	b, note, err := openCUDA(index, o)
 	if device == "auto" && errors.Is(err, backend.ErrNoDevice) {
-		b, err := openCPU(threads, precision)
+		b, err := openCPU(o)
 		return b, "device: using the CPU, " + noGPU(found), err
 	}
 	if err != nil {
@@ -117,11 +128,15 @@ func deviceIndex(device string) int {
 }
 
 // openCPU opens the CPU, which computes in float32 alone.
-func openCPU(threads int, precision string) (backend.Backend, error) {
-	if precision != "auto" && precision != "float32" {
-		return nil, fmt.Errorf("%w: precision: want auto or float32 on the CPU, have %s", config.ErrConfig, precision)
+func openCPU(o deviceOptions) (backend.Backend, error) {
+	if o.precision != "auto" && o.precision != "float32" {
+		return nil, fmt.Errorf("%w: precision: want auto or float32 on the CPU, have %s", config.ErrConfig, o.precision)
 	}
-	b, err := cpu.New(cpu.Options{Threads: threads})
+	options := cpu.Options{Threads: o.threads}
+	if o.team != nil {
+		options.Collective = o.team.mpi
+	}
+	b, err := cpu.New(options)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +153,8 @@ func noGPU(d cuda.Driver) string {
 }
 
 // openBackend opens a device and tells the user in one line when auto fell back to the CPU.
-func (d *deps) openBackend(device string, threads int, precision string) (backend.Backend, error) {
-	b, note, err := d.open(device, threads, precision)
+func (d *deps) openBackend(o deviceOptions) (backend.Backend, error) {
+	b, note, err := d.open(o)
 	if err == nil && note != "" {
 		fmt.Fprintln(d.Err, note)
 	}

@@ -22,7 +22,7 @@ func TestOpenDevice(t *testing.T) {
 		if hasGPU && errors.Is(want, backend.ErrNoDevice) {
 			continue
 		}
-		b, note, err := openDevice(device, 1, "auto")
+		b, note, err := openDevice(deviceOptions{device: device, threads: 1, precision: "auto"})
 		if !errors.Is(err, want) {
 			t.Errorf("%q: error %v, want %v", device, err, want)
 		}
@@ -51,7 +51,7 @@ func TestPrecision(t *testing.T) {
 		if err := flag.Set(precision); err != nil || string(flag) != precision {
 			t.Errorf("--precision %s: %v", precision, err)
 		}
-		b, _, err := openDevice("cpu", 1, precision)
+		b, _, err := openDevice(deviceOptions{device: "cpu", threads: 1, precision: precision})
 		if precision != "auto" && precision != "float32" {
 			if exitCode(err, 0) != 2 || !strings.Contains(err.Error(), "precision: want auto or float32 on the CPU, have "+precision) {
 				t.Errorf("precision %s on the CPU: error %v", precision, err)

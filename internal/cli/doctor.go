@@ -15,6 +15,7 @@ import (
 
 	"senet/internal/cpu"
 	"senet/internal/cuda"
+	"senet/internal/dist"
 	"senet/internal/report"
 )
 
@@ -30,6 +31,8 @@ type doctorReport struct {
 	CPU       cpuReport     `json:"cpu"`
 	Libraries []libraryInfo `json:"libraries"`
 	CUDA      cuda.Driver   `json:"cuda"`
+	MPI       engineReport  `json:"mpi"`  // carries gradients between ranks on CPUs
+	NCCL      engineReport  `json:"nccl"` // between GPUs
 	Auto      string        `json:"auto"` // the backend that --device auto takes, "" if none can be used
 }
 
@@ -41,6 +44,12 @@ type cpuReport struct {
 	Features    []string `json:"features"`          // of those senet has kernels for, or oneDNN
 	Backend     string   `json:"backend,omitempty"` // its description
 	Problem     string   `json:"problem,omitempty"` // why senet cannot compute there
+}
+
+// engineReport is a library that only training on several ranks needs.
+type engineReport struct {
+	Version string `json:"version,omitempty"`
+	Problem string `json:"problem,omitempty"` // why senet cannot use it
 }
 
 // libraryInfo is a library that senet loads. Path is "" where it is part of the program.
@@ -57,11 +66,12 @@ func newDoctorCmd(d *deps, run func(context.Context, *deps, DoctorOptions) error
 		Long: `Tell what this machine offers: CPU features, libraries with versions and paths, the NVIDIA
 driver and its devices, and why a GPU is not used. With --device, exit 4 if it cannot be used.
 
---json prints {version, cpu, libraries, cuda, auto}: version as senet version prints it; cpu is
-{model, cores, memory_bytes, features, backend}, or problem in place of backend if senet cannot
-compute there; libraries are a list of {name, version, path}; cuda is {found, problem, version,
-library, devices}, devices a list of {index, name, compute_capability, total_bytes, problem}, where
-a problem is left out if there is none; auto is the backend that --device auto takes, "" if there
+--json prints {version, cpu, libraries, cuda, mpi, nccl, auto}: version as senet version prints it;
+cpu is {model, cores, memory_bytes, features, backend}, or problem in place of backend if senet
+cannot compute there; libraries are a list of {name, version, path}; cuda is {found, problem,
+version, library, devices}, devices a list of {index, name, compute_capability, total_bytes,
+problem}, where a problem is left out if there is none; mpi and nccl, which training on several
+ranks needs, are {version} or {problem}; auto is the backend that --device auto takes, "" if there
 is none.`,
 		Example: "  senet doctor --device cuda",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
@@ -78,6 +88,8 @@ func runDoctor(_ context.Context, d *deps, o DoctorOptions) error {
 		Libraries: []libraryInfo{{"oneDNN", cpu.LibraryVersion(), mappedLibrary("libdnnl")}},
 		CUDA:      cuda.Probe(),
 	}
+	r.MPI.Version, r.MPI.Problem = dist.MPILibrary()
+	r.NCCL.Version, r.NCCL.Problem = cuda.NCCL()
 	_, describe, err := d.try("cpu")
 	if r.CPU.Backend = describe; err != nil {
 		r.CPU.Problem = err.Error()
@@ -97,7 +109,7 @@ func runDoctor(_ context.Context, d *deps, o DoctorOptions) error {
 
 // try opens and closes a device and returns the backend's name and description.
 func (d *deps) try(device string) (name, describe string, err error) {
-	b, _, err := d.open(device, 0, "auto")
+	b, _, err := d.open(deviceOptions{device: device, precision: "auto"})
 	if err != nil {
 		return "", "", err
 	}
@@ -128,6 +140,12 @@ func (r doctorReport) print(w io.Writer) error {
 	}
 	if !strings.HasPrefix(r.Auto, "cuda") {
 		fmt.Fprintf(&b, "gpu        not used: %s\n", noGPU(r.CUDA))
+	}
+	for _, e := range []struct {
+		name string
+		engineReport
+	}{{"mpi", r.MPI}, {"nccl", r.NCCL}} {
+		fmt.Fprintf(&b, "%-10s %s\n", e.name, cmp.Or(e.Version, "not used: "+e.Problem))
 	}
 	fmt.Fprintf(&b, "auto       --device auto takes %s\n", cmp.Or(r.Auto, "nothing"))
 	_, err := io.WriteString(w, b.String())

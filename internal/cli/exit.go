@@ -10,6 +10,7 @@ import (
 	"senet/internal/checkpoint"
 	"senet/internal/config"
 	"senet/internal/data"
+	"senet/internal/dist"
 	"senet/internal/model"
 	"senet/internal/report"
 	"senet/internal/train"
@@ -18,14 +19,14 @@ import (
 
 // Exit codes. Schedulers treat 128 and up as worth a retry.
 const (
-	exitOK         = 0
-	exitFailure    = 1
-	exitUsage      = 2 // usage or config
-	exitBadData    = 3 // data or checkpoint
-	exitNoDevice   = 4
-	exitDiverged   = 5
-	exitDeviceLost = 6
-	exitSignal     = 128 // plus the number of the signal that stopped the command: 130 for SIGINT, 143 for SIGTERM
+	exitOK       = 0
+	exitFailure  = 1
+	exitUsage    = 2 // usage or config
+	exitBadData  = 3 // data or checkpoint
+	exitNoDevice = 4
+	exitDiverged = 5
+	exitLost     = dist.CodeLost // the device, or another rank
+	exitSignal   = 128           // plus the number of the signal that stopped the command: 130 for SIGINT, 143 for SIGTERM
 )
 
 // errUsage marks a wrong command line.
@@ -40,11 +41,20 @@ func exitCode(err error, sig syscall.Signal) int {
 	if sig != 0 && (errors.Is(err, train.ErrStopped) || errors.Is(err, context.Canceled)) {
 		return exitSignal + int(sig)
 	}
+	var ended *endedError
+	if errors.As(err, &ended) {
+		return ended.Status()
+	}
 	for _, c := range []struct {
 		target error
 		code   int
 	}{
-		{backend.ErrDeviceLost, exitDeviceLost}, // first: what else is wrong may follow from it
+		{backend.ErrDeviceLost, exitLost}, // first: what else is wrong may follow from it
+		{backend.ErrRankLost, exitLost},
+		{dist.ErrLost, exitLost},
+		{dist.ErrEnvironment, exitUsage},
+		{dist.ErrDisagree, exitUsage},
+		{dist.ErrNoMPI, exitNoDevice},
 		{errUsage, exitUsage},
 		{config.ErrConfig, exitUsage},
 		{model.ErrUnknown, exitUsage},

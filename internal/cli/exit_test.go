@@ -229,8 +229,8 @@ func (b crowded) Compile(p *graph.Program) (backend.Executable, error) {
 // TestOutOfMemory: the message has what was asked for, what there is, what takes it and the batch that fits.
 func TestOutOfMemory(t *testing.T) {
 	f := newFixture(t)
-	o := run(deps{open: func(device string, threads int, precision string) (backend.Backend, string, error) {
-		b, note, err := openDevice(device, threads, precision)
+	o := run(deps{open: func(o deviceOptions) (backend.Backend, string, error) {
+		b, note, err := openDevice(o)
 		return crowded{b}, note, err
 	}}, f.train(filepath.Join(t.TempDir(), "run"))...)
 	o.want(t, 1, "out of memory: ", " MiB asked for, ", "\n  planned: ", "\n  largest buffers: ", "(8, 16, 28, 28)", "\n  by estimate, train.batch_size ", " fits\n")
@@ -320,8 +320,8 @@ func TestDeviceLost(t *testing.T) {
 		{1, []string{"predict", "--checkpoint", f.best(), path}},
 	} {
 		runs := c.runs
-		o := run(deps{open: func(device string, threads int, precision string) (backend.Backend, string, error) {
-			b, note, err := openDevice(device, threads, precision)
+		o := run(deps{open: func(o deviceOptions) (backend.Backend, string, error) {
+			b, note, err := openDevice(o)
 			return lossy{b, &runs}, note, err
 		}}, c.args...)
 		o.want(t, 6, "device lost")

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if mode := os.Getenv(childMode); mode != "" {
 		os.Exit(child(mode, os.Getenv(childConfig)))
 	}
+	if os.Getenv(playMain) != "" {
+		os.Exit(Main(os.Args[1:], System()))
+	}
 	os.Exit(func() int {
 		var err error
 		if scratch, err = os.MkdirTemp("", "senet-cli-"); err != nil {
@@ -67,6 +70,9 @@ func run(d deps, args ...string) outcome {
 	}
 	if d.open == nil {
 		d.open = openDevice
+	}
+	if d.exit == nil {
+		d.exit = os.Exit
 	}
 	return outcome{d.main(args), out.String(), err.String()}
 }

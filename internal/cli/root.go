@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,13 +39,17 @@ func System() Streams {
 type deps struct {
 	Streams
 	now  func() time.Time
-	open func(device string, threads int, precision string) (backend.Backend, string, error)
+	open func(deviceOptions) (backend.Backend, string, error)
+	exit func(code int) // ends the process at once
+
+	atExit      func(code int) // is told the exit code after all else; nil unless a command sets it
+	passSignals func()         // from then on, a second signal does not end the process: those that it starts get them
 }
 
 // Main runs the command line and returns the exit code. SIGINT and SIGTERM cancel the running
 // command, which saves its state and returns; a second signal ends the process at once.
 func Main(args []string, s Streams) int {
-	return (&deps{Streams: s, now: time.Now, open: openDevice}).main(args)
+	return (&deps{Streams: s, now: time.Now, open: openDevice, exit: os.Exit}).main(args)
 }
 
 func (d *deps) main(args []string) int {
@@ -54,13 +59,17 @@ func (d *deps) main(args []string) int {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	var got syscall.Signal
+	var passed atomic.Bool
+	d.passSignals = func() { passed.Store(true) }
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
 		case sig := <-signals:
 			got = sig.(syscall.Signal)
-			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			if !passed.Load() {
+				signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			}
 			cancel()
 		case <-ctx.Done():
 		}
@@ -71,7 +80,16 @@ func (d *deps) main(args []string) int {
 	if err != nil {
 		fmt.Fprintf(d.Err, "senet: %s\n", message(err))
 	}
-	return exitCode(err, got)
+	code := exitCode(err, got)
+	if d.atExit != nil {
+		d.atExit(code)
+	}
+	return code
+}
+
+// notef tells the user what is worth a line.
+func (d *deps) notef(format string, args ...any) {
+	fmt.Fprintln(d.Err, indent(fmt.Sprintf(format, args...)))
 }
 
 func execute(ctx context.Context, d *deps, args []string) error {
@@ -87,8 +105,8 @@ func newRootCmd(d *deps) *cobra.Command {
 		Long: `senet trains, evaluates and measures squeeze-and-excitation networks.
 
 Exit codes: 0 ok, 1 failure, 2 usage or config, 3 bad data or checkpoint, 4 no such
-device, 5 diverged, 6 device lost, 143 stopped by SIGTERM, 130 by Ctrl-C; training
-that is stopped saves a checkpoint first.`,
+device, 5 diverged, 6 device or rank lost, 143 stopped by SIGTERM, 130 by Ctrl-C;
+training that is stopped saves a checkpoint first.`,
 		Example: `  senet train --config configs/seresnet20-fashion-mnist.yaml
   senet predict --checkpoint runs/seresnet20-fashion-mnist/best photo.png`,
 		SilenceErrors: true,

@@ -122,8 +122,8 @@ func TestSignalInterruptsEvalAndPredict(t *testing.T) {
 	}
 	for _, args := range [][]string{{"eval", "--json", "--checkpoint", f.best(), "--set", "eval.batch_size=1"}, predict} {
 		send := sendOnce(syscall.SIGTERM)
-		o := run(deps{open: func(device string, threads int, precision string) (backend.Backend, string, error) {
-			b, note, err := openDevice(device, threads, precision)
+		o := run(deps{open: func(o deviceOptions) (backend.Backend, string, error) {
+			b, note, err := openDevice(o)
 			return hooked{b, func() {
 				send()
 				time.Sleep(20 * time.Millisecond) // many such runs are more than a signal needs to come through
@@ -146,8 +146,8 @@ const (
 func child(mode, config string) int {
 	if mode == "stuck" {
 		streams := Streams{Out: io.Discard, Err: os.Stderr} // stdout says when the device hangs: before that, one signal is enough
-		return (&deps{Streams: streams, now: time.Now, open: func(device string, threads int, precision string) (backend.Backend, string, error) {
-			b, note, err := openDevice(device, threads, precision)
+		return (&deps{Streams: streams, now: time.Now, open: func(o deviceOptions) (backend.Backend, string, error) {
+			b, note, err := openDevice(o)
 			return hooked{b, func() {
 				fmt.Println("stuck")
 				time.Sleep(time.Minute)

@@ -161,6 +161,30 @@ type Train struct {
 	BinaryThreshold float64 `mapstructure:"binary_threshold" default:"0" range:"[0, 1)"` // 0: none
 	BinarySum       bool    `mapstructure:"binary_sum" default:"false"`
 	Seed            uint64  `mapstructure:"seed" default:"0" range:"[0, 18446744073709551615]"`
+
+	Resize      Resize      `mapstructure:"resize"`
+	BatchWarmup BatchWarmup `mapstructure:"batch_warmup"`
+	PreciseBN   int         `mapstructure:"precise_bn" default:"0" range:"[0, 100000]"` // batches; 0: none
+
+	// Of training on several ranks; alone, SyncBN and GradientWire have no effect.
+	SyncBN       bool    `mapstructure:"sync_bn" default:"false"`
+	GradientWire string  `mapstructure:"gradient_wire" default:"float32" oneof:"float32, bf16"`
+	Watchdog     float64 `mapstructure:"watchdog" default:"30" range:"[0, 10000]" resume:"free"` // minutes; 0: none
+}
+
+// Resize lets training images grow, as the recipes of ffcv do; an evaluation has Data.ImageSize.
+type Resize struct {
+	From       int `mapstructure:"from" default:"0" range:"[0, 4096]"` // 0: off
+	To         int `mapstructure:"to" default:"0" range:"[0, 4096]"`   // 0: Data.ImageSize
+	StartEpoch int `mapstructure:"start_epoch" default:"0" range:"[0, 100000]"`
+	EndEpoch   int `mapstructure:"end_epoch" default:"0" range:"[0, 100000]"`
+	Multiple   int `mapstructure:"multiple" default:"32" range:"[1, 4096]"` // ffcv's
+}
+
+// BatchWarmup begins with smaller updates than of Train.Accumulate batches.
+type BatchWarmup struct {
+	Epochs int `mapstructure:"epochs" default:"0" range:"[0, 100000]"` // 0: off
+	From   int `mapstructure:"from" default:"1" range:"[1, 4096]"`     // batches an update
 }
 
 // Eval is the evaluation after each epoch and of `senet eval`.

@@ -48,7 +48,7 @@ func TestDefaultsApplyToKeysNotGiven(t *testing.T) {
 		},
 		Train: Train{
 			Epochs: 100, BatchSize: 128, Accumulate: 1, Optimizer: "sgd", LR: 0.1, Schedule: "cosine", StepEpochs: 30, StepFactor: 0.1,
-			Power: 1, Momentum: 0.9, WeightDecay: 1e-4, Loss: "cross-entropy",
+			Power: 1, Momentum: 0.9, WeightDecay: 1e-4, Loss: "cross-entropy", Resize: Resize{Multiple: 32}, BatchWarmup: BatchWarmup{From: 1}, GradientWire: "float32", Watchdog: 30,
 		},
 		Eval:   Eval{BatchSize: 250},
 		Output: Output{Dir: "runs", KeepCheckpoints: 2, TensorBoard: true},
@@ -274,7 +274,10 @@ func TestYAMLGivesTheSameConfig(t *testing.T) {
 		"data.augment.mix.probability=0.5", "data.augment.mix.switch_probability=0.25", "train.epochs=90",
 		"train.batch_size=64", "train.accumulate=4", "train.optimizer=lamb", "train.schedule=one-cycle", "train.step_epochs=0.5", "train.step_factor=0.25",
 		"train.power=2", "train.clip_norm=1.5", "train.ema_decay=0.9998", "train.loss=binary", "train.binary_threshold=0.2", "train.binary_sum=true", "train.lr=0.025", "train.min_lr=1e-7", "train.warmup_epochs=2.5", "train.momentum=0.875", "train.nesterov=true",
-		"train.weight_decay=3e-05", "train.label_smoothing=0.30000000000000004", "train.seed=18446744073709551615", "eval.batch_size=1",
+		"train.weight_decay=3e-05", "train.label_smoothing=0.30000000000000004", "train.seed=18446744073709551615",
+		"train.resize.from=128", "train.resize.to=192", "train.resize.start_epoch=5", "train.resize.end_epoch=9", "train.resize.multiple=16",
+		"train.batch_warmup.epochs=5", "train.batch_warmup.from=2", "train.precise_bn=200", "train.sync_bn=true", "train.gradient_wire=bf16", "train.watchdog=2.5",
+		"eval.batch_size=1",
 		"output.dir=o", "output.keep_checkpoints=0", "output.keep_every=7", "output.tensorboard=false", "output.metrics_port=9400",
 	}
 	cases := map[string][]string{

@@ -25,3 +25,14 @@ func (c Config) Changed(was Config) []Difference {
 	}
 	return ds
 }
+
+// Fixed are the values, by key, of the keys that [Config.Changed] compares: by them two processes train the same.
+func (c Config) Fixed() map[string]string {
+	fixed := map[string]string{}
+	for _, k := range settings.keys {
+		if !k.free {
+			fixed[k.path] = fmt.Sprint(c.value(k.path))
+		}
+	}
+	return fixed
+}

@@ -9,7 +9,7 @@ import (
 
 // free are the keys that do not change what is trained.
 var free = []string{
-	"device", "threads", "data.index_dir", "data.workers", "eval.batch_size",
+	"device", "threads", "data.index_dir", "data.workers", "train.watchdog", "eval.batch_size",
 	"output.dir", "output.keep_checkpoints", "output.keep_every", "output.tensorboard", "output.metrics_port",
 }
 
@@ -66,5 +66,17 @@ func TestChangesReadAsLines(t *testing.T) {
 	ds := parse(t, minimal, "train.lr=0.2", "model.se.stages=[1, 2]", "threads=3").Changed(parse(t, minimal))
 	if want := "[model.se.stages: was [1 2 3 4], is [1 2] train.lr: was 0.1, is 0.2]"; fmt.Sprint(ds) != want {
 		t.Errorf("have %v, want %s", ds, want)
+	}
+}
+
+func TestFixedAreTheKeysThatAreCompared(t *testing.T) {
+	fixed := parse(t, minimal, "train.lr=0.25", "data.mean=[0.5]").Fixed()
+	if len(fixed) != len(settings.keys)-len(free) || fixed["train.lr"] != "0.25" || fixed["data.mean"] != "[0.5]" {
+		t.Errorf("have %v", fixed)
+	}
+	for _, key := range free {
+		if value, ok := fixed[key]; ok {
+			t.Errorf("%s is fixed at %s", key, value)
+		}
 	}
 }

@@ -90,19 +90,21 @@ func checkEntry(t *testing.T, k key, comment string, value *yaml.Node) {
 
 // TestTwinsDifferInSEAlone: the two runs are compared with each other.
 func TestTwinsDifferInSEAlone(t *testing.T) {
-	se, err := Load(filepath.Join(configs, "seresnet20-fashion-mnist.yaml"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := Load(filepath.Join(configs, "resnet20-fashion-mnist.yaml"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if se.Model.Name != "se"+plain.Model.Name {
-		t.Errorf("models %s and %s are no twins", se.Model.Name, plain.Model.Name)
-	}
-	plain.Model.Name, plain.Model.SE, plain.Output.Dir = se.Model.Name, se.Model.SE, se.Output.Dir
-	if !reflect.DeepEqual(plain, se) {
-		t.Errorf("have %+v\nwant %+v", plain, se)
+	for _, run := range []string{"fashion-mnist", "fashion-mnist-long"} {
+		se, err := Load(filepath.Join(configs, "seresnet20-"+run+".yaml"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := Load(filepath.Join(configs, "resnet20-"+run+".yaml"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if se.Model.Name != "se"+plain.Model.Name {
+			t.Errorf("%s: models %s and %s are no twins", run, se.Model.Name, plain.Model.Name)
+		}
+		plain.Model.Name, plain.Model.SE, plain.Output.Dir = se.Model.Name, se.Model.SE, se.Output.Dir
+		if !reflect.DeepEqual(plain, se) {
+			t.Errorf("%s: have %+v\nwant %+v", run, plain, se)
+		}
 	}
 }

@@ -252,6 +252,36 @@ func TestKeysThatContradictEachOtherAreRefused(t *testing.T) {
 			[]string{"train.nesterov=true", "train.momentum=0"},
 			"train.nesterov: want momentum above 0 to look ahead with, have true with train.momentum 0",
 		},
+		{
+			"train.resize.to",
+			[]string{"train.resize.from=24", "train.resize.to=24"},
+			[]string{"train.resize.from=24", "train.resize.to=23"},
+			"train.resize.to: want at least from, 0 without it, have 23 with train.resize.from 24",
+		},
+		{
+			"train.resize.to",
+			[]string{"train.resize.from=28"},
+			[]string{"train.resize.to=28"},
+			"train.resize.to: want at least from, 0 without it, have 28 with train.resize.from 0",
+		},
+		{
+			"train.resize.from",
+			[]string{"train.resize.from=29", "train.resize.to=32"},
+			[]string{"train.resize.from=29"},
+			"train.resize.from: want at most that, unless train.resize.to is given, have 29 with data.image_size 28",
+		},
+		{
+			"train.resize.end_epoch",
+			[]string{"train.resize.start_epoch=3", "train.resize.end_epoch=3"},
+			[]string{"train.resize.start_epoch=3", "train.resize.end_epoch=2"},
+			"train.resize.end_epoch: want no earlier end than start, have 2 with train.resize.start_epoch 3",
+		},
+		{
+			"train.batch_warmup.from",
+			[]string{"train.accumulate=4", "train.batch_warmup.from=4"},
+			[]string{"train.accumulate=4", "train.batch_warmup.from=5"},
+			"train.batch_warmup.from: want at most that, have 5 with train.accumulate 4",
+		},
 	} {
 		covered[c.rule] = true
 		parse(t, minimal, c.good...)

@@ -44,6 +44,25 @@ var rules = []rule{
 		"train.nesterov", "train.momentum", "momentum above 0 to look ahead with",
 		func(c Config) bool { return !c.Train.Nesterov || c.Train.Momentum > 0 },
 	},
+	{
+		"train.resize.to", "train.resize.from", "at least from, 0 without it",
+		func(c Config) bool {
+			z := c.Train.Resize
+			return z.To == 0 || z.From > 0 && z.From <= z.To
+		},
+	},
+	{
+		"train.resize.from", "data.image_size", "at most that, unless train.resize.to is given",
+		func(c Config) bool { return c.Train.Resize.To > 0 || c.Train.Resize.From <= c.Data.ImageSize },
+	},
+	{
+		"train.resize.end_epoch", "train.resize.start_epoch", "no earlier end than start",
+		func(c Config) bool { return c.Train.Resize.EndEpoch >= c.Train.Resize.StartEpoch },
+	},
+	{
+		"train.batch_warmup.from", "train.accumulate", "at most that",
+		func(c Config) bool { return c.Train.BatchWarmup.From <= c.Train.Accumulate },
+	},
 }
 
 // check applies the rules whose keys have sound values.

@@ -58,6 +58,9 @@ func (e Exit) String() string {
 	return fmt.Sprintf("%s %s after step %d", who, how, e.Step)
 }
 
+// CodeLost is the exit code of a rank whose device or whose other ranks are gone. Where another rank ends in another way, that is why.
+const CodeLost = 6
+
 // exitOf reads an exit code as a shell tells it, where 128 and more stand for signals; 130 and 143 are also codes of programs that
 // have stopped in order when they were asked to.
 func exitOf(rank, code int) Exit {

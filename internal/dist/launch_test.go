@@ -148,7 +148,7 @@ func diesScenario(r *rank) int {
 	}
 	_, err = g.Gather(nil)
 	fmt.Fprintln(os.Stderr, "gather:", err)
-	return 1
+	return CodeLost
 }
 
 func TestLaunchEndsTheOthersOfARankThatFails(t *testing.T) {
@@ -158,7 +158,7 @@ func TestLaunchEndsTheOthersOfARankThatFails(t *testing.T) {
 		want Exit
 		text string
 	}{
-		{"6", Exit{Rank: 1, Host: host, Code: 6, Step: 42}, "rank 1 on " + host + " ended with exit code 6 after step 42"},
+		{"3", Exit{Rank: 1, Host: host, Code: 3, Step: 42}, "rank 1 on " + host + " ended with exit code 3 after step 42"},
 		{"-9", Exit{Rank: 1, Host: host, Signal: syscall.SIGKILL, Step: 42}, "rank 1 on " + host + " was ended by signal 9 (killed) after step 42"},
 	} {
 		eachLauncher(t, 3, "dies "+c.arg, func(t *testing.T, j Job, stdout, stderr *bytes.Buffer) {

@@ -87,8 +87,8 @@ func (p *processes) run(rank int, cmd *exec.Cmd, started chan<- error) {
 	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 		e = Exit{Rank: rank, Signal: status.Signal()}
 	}
-	// A rank that has lost another ends with code 1, and its end may be seen before the other's.
-	cause := p.first != nil && p.first.Status() == 1 && e.Status() > 1 && !p.ended
+	// The end of a rank that has lost another may be seen before the other's.
+	cause := p.first != nil && p.first.Status() == CodeLost && e.Status() != 0 && e.Status() != CodeLost && !p.ended
 	if p.first == nil && e.Status() != 0 || cause {
 		p.first = &e
 	}

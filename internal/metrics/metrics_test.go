@@ -84,7 +84,7 @@ func TestFiguresAreServedInPrometheusFormat(t *testing.T) {
 	s := listen(t)
 	epoch := report.Epoch{Epoch: 1, ValLoss: 0.5, ValTop1: 90, ValTop5: 99}
 	worse := report.Epoch{Epoch: 2, ValLoss: 0.75, ValTop1: 80, ValTop5: 98}
-	step := report.Step{Epoch: 1, GlobalStep: 5, Images: 100, Loss: 2, Top1: 25, LR: 0.125, StepTime: 4 * time.Second, DataWait: time.Second, LossScale: 1024}
+	step := report.Step{Epoch: 1, GlobalStep: 5, Images: 100, Loss: 2, Top1: 25, LR: 0.125, StepTime: 4 * time.Second, DataWait: time.Second, LossScale: 1024, GPU: report.GPU{Utilization: 97, UsedBytes: 23 << 30}}
 	skipped := step
 	skipped.GlobalStep, skipped.Loss = 6, math.NaN()
 	last := step
@@ -100,7 +100,7 @@ func TestFiguresAreServedInPrometheusFormat(t *testing.T) {
 	for name, want := range map[string]float64{
 		"senet_run_info": 1, "senet_epochs_planned": 2, "senet_batches_per_epoch": 6, "senet_planned_memory_bytes": 1 << 20, "senet_images_total": 300,
 		"senet_step_seconds_total": 10, "senet_data_wait_seconds_total": 3, "senet_skipped_steps_total": 1, "senet_epoch": 2, "senet_step": 7,
-		"senet_train_loss": 0.25, "senet_train_top1_percent": 75, "senet_learning_rate": 0.125, "senet_images_per_second": 50, "senet_loss_scale": 1024,
+		"senet_train_loss": 0.25, "senet_train_top1_percent": 75, "senet_learning_rate": 0.125, "senet_images_per_second": 50, "senet_loss_scale": 1024, "senet_gpu_utilization_percent": 97, "senet_gpu_used_memory_bytes": 23 << 30,
 		"senet_val_loss": 0.75, "senet_val_top1_percent": 80, "senet_val_top5_percent": 98, "senet_best_top1_percent": 90,
 	} {
 		if have, ok := values[name]; !ok || have != want {

@@ -57,6 +57,12 @@ func (x state) families() []family {
 			fs = append(fs, family{"senet_loss_scale", gauge, "Loss scale of the last step.", "", s.LossScale})
 		}
 	}
+	if g := x.step.GPU; g.UsedBytes > 0 {
+		fs = append(fs,
+			family{"senet_gpu_utilization_percent", gauge, "Share of the last moments in which a kernel ran.", "", g.Utilization},
+			family{"senet_gpu_used_memory_bytes", gauge, "Memory of the GPU in use, by all processes.", "", float64(g.UsedBytes)},
+		)
+	}
 	if e := x.epoch; e.Epoch > 0 {
 		fs = append(fs,
 			family{"senet_val_loss", gauge, "Loss of the last evaluation.", "", e.ValLoss},

@@ -122,6 +122,7 @@ type stepRow struct {
 	DataTime    float64 `json:"train.data_time"`
 	ComputeTime float64 `json:"train.compute_time"`
 	LossScale   float64 `json:"train.loss_scale,omitempty"`
+	GPU         GPU     `json:"gpu,omitzero"`
 }
 
 func newStepRow(s Step) stepRow {
@@ -129,7 +130,7 @@ func newStepRow(s Step) stepRow {
 		Event: "step", Epoch: s.Epoch, Step: s.Step, GlobalStep: s.GlobalStep, Images: s.Images,
 		Finite: finite(s.Loss), Loss: number(s.Loss), Top1: number(s.Top1), LR: number(s.LR),
 		TotalIPS: number(float64(s.Images) / s.StepTime.Seconds()),
-		DataTime: s.DataWait.Seconds(), ComputeTime: (s.StepTime - s.DataWait).Seconds(), LossScale: s.LossScale,
+		DataTime: s.DataWait.Seconds(), ComputeTime: (s.StepTime - s.DataWait).Seconds(), LossScale: s.LossScale, GPU: s.GPU,
 	}
 	if !row.Finite {
 		row.Top1 = number(math.NaN())
@@ -141,7 +142,7 @@ func (r stepRow) step() Step {
 	return Step{
 		Epoch: r.Epoch, Step: r.Step, GlobalStep: r.GlobalStep, Images: r.Images,
 		Loss: float64(r.Loss), Top1: float64(r.Top1), LR: float64(r.LR),
-		StepTime: seconds(r.DataTime) + seconds(r.ComputeTime), DataWait: seconds(r.DataTime), LossScale: r.LossScale,
+		StepTime: seconds(r.DataTime) + seconds(r.ComputeTime), DataWait: seconds(r.DataTime), LossScale: r.LossScale, GPU: r.GPU,
 	}
 }
 
@@ -159,6 +160,7 @@ type epochRow struct {
 	ValTop5    number  `json:"val.top5"`
 	Duration   float64 `json:"duration"`
 	Best       bool    `json:"best"`
+	ImageSize  int     `json:"image_size,omitempty"`
 
 	Gates []gatesRow `json:"gates,omitempty"`
 }
@@ -169,7 +171,7 @@ func newEpochRow(e Epoch) epochRow {
 		TrainLoss: number(e.TrainLoss), TrainTop1: number(e.TrainTop1), TrainTop5: number(e.TrainTop5),
 		TotalIPS: number(e.ImagesPerSecond),
 		ValLoss:  number(e.ValLoss), ValTop1: number(e.ValTop1), ValTop5: number(e.ValTop5),
-		Duration: e.Duration.Seconds(), Best: e.Best, Gates: newGatesRows(e.Gates),
+		Duration: e.Duration.Seconds(), Best: e.Best, ImageSize: e.ImageSize, Gates: newGatesRows(e.Gates),
 	}
 }
 
@@ -178,7 +180,7 @@ func (r epochRow) epoch() Epoch {
 		Epoch: r.Epoch, GlobalStep: r.GlobalStep,
 		TrainLoss: float64(r.TrainLoss), TrainTop1: float64(r.TrainTop1), TrainTop5: float64(r.TrainTop5),
 		ValLoss: float64(r.ValLoss), ValTop1: float64(r.ValTop1), ValTop5: float64(r.ValTop5),
-		ImagesPerSecond: float64(r.TotalIPS), Duration: seconds(r.Duration), Best: r.Best, Gates: gatesOf(r.Gates),
+		ImagesPerSecond: float64(r.TotalIPS), Duration: seconds(r.Duration), Best: r.Best, ImageSize: r.ImageSize, Gates: gatesOf(r.Gates),
 	}
 }
 

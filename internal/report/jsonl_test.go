@@ -55,10 +55,10 @@ func steps(j *JSONL, first, last int, loss float64) error {
 
 func TestMetricsComeBackAsTheyWereWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	step := Step{Epoch: 1, Step: 2, GlobalStep: 2, Images: 128, Loss: 0.1, Top1: 1.0 / 3, LR: 0.1, StepTime: 123456789, DataWait: 4567, LossScale: 1024}
+	step := Step{Epoch: 1, Step: 2, GlobalStep: 2, Images: 128, Loss: 0.1, Top1: 1.0 / 3, LR: 0.1, StepTime: 123456789, DataWait: 4567, LossScale: 1024, GPU: GPU{97, 23 << 30}}
 	epoch := Epoch{
 		Epoch: 1, GlobalStep: 6, TrainLoss: 0.1, TrainTop1: 0.2, TrainTop5: 0.3, ValLoss: 0.4, ValTop1: 0.5, ValTop5: 0.6,
-		ImagesPerSecond: 0.7, Duration: 98765 * time.Microsecond, Best: true,
+		ImagesPerSecond: 0.7, Duration: 98765 * time.Microsecond, Best: true, ImageSize: 160,
 		Gates: []Gates{{Stage: 1, Mean: 0.5, High: 12.5, Low: 0.25}, {Stage: 3, Mean: 1.0 / 3}},
 	}
 	finish := Summary{BestTop1: 91.2, BestEpoch: 1, Checkpoint: `a "b"/best`, Duration: time.Hour, PeakBytes: 1 << 40}
@@ -131,6 +131,9 @@ func TestNumbersThatAreNotFiniteAreNull(t *testing.T) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "gpu") {
+		t.Errorf("a GPU in\n%s", text)
 	}
 	lines := strings.Split(string(text), "\n")
 	for i, want := range map[int]string{1: `"finite":false,"train.loss":null,"train.top1":null`, 2: `"val.loss":null`} {

@@ -53,6 +53,13 @@ type Step struct {
 	StepTime   time.Duration // from one step's start to the next's, DataWait included
 	DataWait   time.Duration // waiting for the batch
 	LossScale  float64       // by which the loss's gradient was multiplied; 0 without a loss scale
+	GPU        GPU           // lately; zero where it cannot be told
+}
+
+// GPU is what a GPU's driver says of it, of all processes that use it.
+type GPU struct {
+	Utilization float64 `json:"utilization"` // percent of the time in which a kernel ran
+	UsedBytes   int64   `json:"used_bytes"`  // of its memory
 }
 
 // Epoch is the outcome of one epoch of training and the evaluation after it.
@@ -68,6 +75,7 @@ type Epoch struct {
 	ImagesPerSecond float64       // of training
 	Duration        time.Duration // training and evaluation
 	Best            bool          // the best epoch so far
+	ImageSize       int           // height and width of the training images in pixels
 	Gates           []Gates       // by stage; nil for a network without SE blocks
 }
 

@@ -84,7 +84,7 @@ func (t *Terminal) Step(s Step) error {
 
 // progress is what is shown of a running epoch, as text.
 type progress struct {
-	epoch, step, loss, top1, lr, speed, data, eta, skipped string
+	epoch, step, loss, top1, lr, speed, data, gpu, eta, skipped string
 }
 
 func (t *Terminal) progress(s Step) progress {
@@ -98,6 +98,9 @@ func (t *Terminal) progress(s Step) progress {
 		speed: fmt.Sprintf("%.0f img/s", m.speed),
 		data:  fmt.Sprintf("data %.0f %%", m.data),
 		eta:   "eta " + t.eta(s, m.stepTime).Round(time.Second).String(),
+	}
+	if s.GPU.UsedBytes > 0 {
+		p.gpu = fmt.Sprintf("gpu %.0f %% %s", s.GPU.Utilization, FormatBytes(s.GPU.UsedBytes))
 	}
 	if t.skipped > 0 {
 		p.skipped = fmt.Sprintf("skipped %d", t.skipped)
@@ -113,13 +116,13 @@ func (t *Terminal) eta(s Step, stepTime time.Duration) time.Duration {
 
 func (t *Terminal) show(p progress, step int) error {
 	if !t.options.TTY {
-		_, err := fmt.Fprintln(t.w, words(p.epoch, p.step, p.loss, p.top1, p.lr, p.speed, p.data, p.eta, p.skipped))
+		_, err := fmt.Fprintln(t.w, words(p.epoch, p.step, p.loss, p.top1, p.lr, p.speed, p.data, p.gpu, p.eta, p.skipped))
 		return err
 	}
 	if t.bar == nil {
 		t.bar = t.newBar()
 	}
-	t.bar.Describe(fit(columns(t.w)-minBarWidth-barFrame, p.epoch, p.step, p.loss, p.top1, p.eta, p.skipped, p.speed, p.data))
+	t.bar.Describe(fit(columns(t.w)-minBarWidth-barFrame, p.epoch, p.step, p.loss, p.top1, p.eta, p.skipped, p.speed, p.data, p.gpu))
 	return t.bar.Set(step)
 }
 

@@ -187,6 +187,22 @@ func TestTerminalTellsWhereARunGoesOnAndWhatWasSkipped(t *testing.T) {
 	}
 }
 
+func TestTerminalShowsWhatTheGPUDoes(t *testing.T) {
+	var out strings.Builder
+	clock := &at{}
+	s := NewTerminal(&out, TerminalOptions{Now: clock.now})
+	if err := s.Start(fashion); err != nil {
+		t.Fatal(err)
+	}
+	clock.Time = clock.Add(lineEvery)
+	if err := s.Step(Step{Epoch: 1, Step: 1, GlobalStep: 1, Images: 100, Loss: 1, StepTime: time.Second, GPU: GPU{97, 23 << 30}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := " data 0 % gpu 97 % 23.00 GiB eta 11s\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("have %q, want an end of %q", out.String(), want)
+	}
+}
+
 func TestRecentMeansWeighImagesAndForgetOldSteps(t *testing.T) {
 	var r recent
 	r.add(Step{Images: 1000, Loss: 9, Top1: 1})

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"senet/internal/graph"
 	"senet/internal/weights"
@@ -37,6 +38,25 @@ func (c *Compiled) SetModel(ts Tensors) error {
 	}
 	for _, v := range vs {
 		if err := c.Write(c.evaluated(v), ts[v.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// params are the parameters among ModelValues.
+func (c *Compiled) params() []*graph.Value {
+	return slices.DeleteFunc(c.ModelValues(), func(v *graph.Value) bool { return v.Role != graph.Param })
+}
+
+// copyAverages writes the parameters' moving averages over the parameters.
+func (c *Compiled) copyAverages() error {
+	for _, v := range c.params() {
+		t, err := c.Read(c.evaluated(v))
+		if err != nil {
+			return err
+		}
+		if err := c.Write(v, t); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"senet/internal/graph"
 )
 
+const allWereFinite = "computed again, every single number was finite"
+
 // blame says what went bad first in the step at which the run stands: a parameter, else a layer, else a gradient. It computes
 // the step again, with the same batch, in the memory of the run's networks, which are lost: the run is over.
 func (r *run) blame() (string, error) {
@@ -28,7 +30,7 @@ func (r *run) blame() (string, error) {
 	if text, err := r.badGradient(model); text != "" || err != nil {
 		return text, err
 	}
-	return "computed again, every single number was finite", nil
+	return allWereFinite, nil
 }
 
 // firstNotFinite is the first value of the network whose tensor in model holds a number that is not finite, nil if there
@@ -44,7 +46,7 @@ func (r *run) firstNotFinite(model Tensors) *graph.Value {
 
 // badLayer is the first node of the forward pass with an output that is not finite, "" if there is none.
 func (r *run) badLayer(model Tensors) (string, error) {
-	net, err := r.network(r.Config.Train.BatchSize)
+	net, err := r.network(r.batch)
 	if err != nil {
 		return "", err
 	}
@@ -67,11 +69,11 @@ func (r *run) badLayer(model Tensors) (string, error) {
 
 // badGradient is the first gradient of a parameter on the way back that is not finite, "" if there is none.
 func (r *run) badGradient(model Tensors) (string, error) {
-	net, err := r.network(r.Config.Train.BatchSize)
+	net, err := r.network(r.batch)
 	if err != nil {
 		return "", err
 	}
-	p, err := r.program(net)
+	p, err := r.program(net, share{ranks: 1, accumulate: r.accumulate}) // which needs no other rank
 	if err != nil {
 		return "", err
 	}
@@ -111,12 +113,12 @@ func (r *run) again(p *graph.Program, model Tensors) error {
 	if err := r.net.Set(r.net.ModelValues(), model); err != nil {
 		return err
 	}
-	f := r.feeder(context.Background())
+	f := r.feeder(context.Background(), r.where.batch)
 	defer leave(f.it)
 	if f.next(); f.err != nil {
 		return f.err
 	}
-	if err := r.feed(r.schedule.At(r.globalStep())); err != nil {
+	if err := r.feed(r.learningRate()); err != nil {
 		return err
 	}
 	return r.net.Run(graph.Step)
@@ -149,6 +151,14 @@ func (r *run) diverged() error {
 	why, err := r.blame()
 	if err != nil {
 		return fmt.Errorf(text+"looking for the layer failed: %w", ErrDiverged, r.bad, err)
+	}
+	if !r.alone() {
+		all, err := r.group.Gather([]byte(why))
+		if err != nil {
+			return err
+		}
+		rank := max(0, slices.IndexFunc(all, func(m []byte) bool { return string(m) != allWereFinite }))
+		why = fmt.Sprintf("on rank %d %s", rank, all[rank])
 	}
 	return fmt.Errorf(text+"%s", ErrDiverged, r.bad, why)
 }

@@ -100,30 +100,47 @@ func (e *Evaluator) step(b *data.Batch) error {
 
 // Evaluate runs every batch of it. each, if not nil, sees every batch with its logits.
 func (e *Evaluator) Evaluate(it *data.Iterator, each func(b *data.Batch, logits [][]float32) error) (Score, error) {
+	steps, err := e.steps(it, each)
+	if err != nil {
+		return Score{}, err
+	}
 	var sum meter
+	for _, x := range steps {
+		sum.count(x)
+	}
+	return sum.score(), nil
+}
+
+// steps is Evaluate's score of every batch.
+func (e *Evaluator) steps(it *data.Iterator, each func(b *data.Batch, logits [][]float32) error) ([]stepScore, error) {
+	var steps []stepScore
 	for {
 		b, err := it.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return steps, nil
 		}
 		if err != nil {
-			return Score{}, fmt.Errorf("evaluate: %w", err)
+			return nil, fmt.Errorf("evaluate: %w", err)
 		}
 		logits, err := e.Logits(b)
 		if err != nil {
-			return Score{}, fmt.Errorf("evaluate: %w", err)
+			return nil, fmt.Errorf("evaluate: %w", err)
 		}
-		if _, err := sum.add(e.net); err != nil {
-			return Score{}, fmt.Errorf("evaluate: %w", err)
+		x, err := e.net.score()
+		if err != nil {
+			return nil, fmt.Errorf("evaluate: %w", err)
 		}
+		if b.Size == 0 { // of a rank that has no images left; the loss of none says nothing
+			x = stepScore{}
+		}
+		steps = append(steps, x)
 		if each != nil {
 			if err := each(b, logits); err != nil {
-				return Score{}, err
+				return nil, err
 			}
 		}
 		it.Recycle(b)
 	}
-	return sum.score(), nil
 }
 
 // meter sums loss and hits over steps.
@@ -138,21 +155,23 @@ type stepScore struct {
 	loss               float64 // mean over the step's images
 }
 
-// add reads the loss and hits of the step that s just ran.
-func (m *meter) add(c *Compiled) (stepScore, error) {
+// score reads the loss and hits of the step that c just ran.
+func (c *Compiled) score() (stepScore, error) {
 	var x stepScore
 	var err error
 	if x.loss, err = c.scalar(c.Program.Loss); err != nil {
 		return x, err
 	}
-	if x.images, x.top1, x.top5, err = c.counts(); err != nil {
-		return x, err
-	}
+	x.images, x.top1, x.top5, err = c.counts()
+	return x, err
+}
+
+// count adds a step.
+func (m *meter) count(x stepScore) {
 	m.images += x.images
 	m.top1 += x.top1
 	m.top5 += x.top5
 	m.loss += x.loss * float64(x.images)
-	return x, nil
 }
 
 // score is the mean over all images; of none, as after an epoch of skipped steps, it is NaN.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"io"
 	"time"
 
 	"senet/internal/data"
@@ -26,8 +27,10 @@ type feeder struct {
 	it     *data.Iterator
 	net    *Compiled
 	mixer  *mixer // nil without mixing
+	share  share
 	epoch  int
-	batch  int           // that next fetches, counted from 0
+	batch  int           // the position of what next fetches, counted from 0
+	end    int           // the position after the last
 	images int           // of the batch that the network holds
 	err    error         // why it holds none, io.EOF after the last
 	waited time.Duration // until the last call of wait
@@ -35,16 +38,20 @@ type feeder struct {
 
 // next fetches and writes the next batch. What fails does so for the step that needs the batch.
 func (f *feeder) next() {
+	if f.batch >= f.end {
+		f.err = io.EOF
+		return
+	}
 	b, err := f.it.Next()
 	if err == nil {
 		f.images = b.Size
 		if f.mixer != nil {
-			err = f.mixer.mix(f.net, b, f.epoch, f.batch)
+			err = f.mixer.mix(f.net, b, f.epoch, f.share.microBatch(f.batch))
 		}
 		if err == nil {
 			err = f.net.feed(b)
 		}
-		f.batch++
+		f.batch += f.share.whole
 		f.it.Recycle(b)
 	}
 	f.err = err

@@ -65,6 +65,8 @@ type recorder struct {
 	onStart func() error
 	onStep  func(report.Step) error
 	onEpoch func(report.Epoch) error
+
+	cancel func() // of the run's context, where the test sets it
 }
 
 func (r *recorder) Start(x report.Run) error {

@@ -24,8 +24,8 @@ type mixer struct {
 	shares *tensor.Dense // (B) float32, of each image's own label
 }
 
-// newMixer is nil where the config mixes nothing. An error wraps config.ErrConfig.
-func newMixer(cfg config.Config) (*mixer, error) {
+// newMixer is for batches of so many rows; nil where the config mixes nothing. An error wraps config.ErrConfig.
+func newMixer(cfg config.Config, rows int) (*mixer, error) {
 	if !mixes(cfg) {
 		return nil, nil
 	}
@@ -33,7 +33,6 @@ func newMixer(cfg config.Config) (*mixer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: data.augment.%w", config.ErrConfig, err)
 	}
-	rows := cfg.Train.BatchSize
 	return &mixer{
 		Mixer: m, seed: cfg.Train.Seed,
 		others: tensor.New(tensor.WithShape(rows), tensor.Of(tensor.Int32)),

@@ -45,7 +45,7 @@ func TestMixedTraining(t *testing.T) {
 func TestMixingThatMakesNoSense(t *testing.T) {
 	var c config.Config
 	c.Data.Augment.Mix = config.Mix{MixupAlpha: 1e-9, Probability: 1}
-	if _, err := newMixer(c); !errors.Is(err, config.ErrConfig) || !strings.Contains(err.Error(), "data.augment.mix: mixup_alpha") {
+	if _, err := newMixer(c, 8); !errors.Is(err, config.ErrConfig) || !strings.Contains(err.Error(), "data.augment.mix: mixup_alpha") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -17,9 +17,12 @@ func trainedOptions(cfg config.Config) model.Options {
 	return o
 }
 
-// programOptions are the settings of a config by which a network is trained.
-func programOptions(c config.Train) graph.TrainingOptions {
-	o := graph.TrainingOptions{ClipNorm: float32(c.ClipNorm), Accumulate: c.Accumulate > 1, EMADecay: c.EMADecay}
+// programOptions are the settings of a config by which a network is trained as s shares it.
+func programOptions(c config.Train, s share) graph.TrainingOptions {
+	o := graph.TrainingOptions{
+		ClipNorm: float32(c.ClipNorm), Accumulate: s.accumulate > 1, EMADecay: c.EMADecay,
+		Ranks: s.ranks, HalfWire: c.GradientWire == "bf16", SyncBN: c.SyncBN,
+	}
 	decay := float32(c.WeightDecay)
 	switch c.Optimizer { // betas and epsilons are the defaults of torch.optim.AdamW and timm.optim.Lamb
 	case "adamw":

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gorgonia.org/tensor"
 
 	"senet/internal/backend"
@@ -79,6 +80,30 @@ func TestFolderThatHoldsARunIsTaken(t *testing.T) {
 	taken("a run of another folder", filepath.Join(other, "epoch-0001"))
 	damage(t, dir, "epoch-0001", "model.safetensors")
 	taken("a new run where all is damaged", "")
+}
+
+// TestSpaceForTwoCheckpointsIsLookedForAtTheStart in a folder of a file system that never has any; what is asked for is the size of
+// the tensors that a checkpoint then has.
+func TestSpaceForTwoCheckpointsIsLookedForAtTheStart(t *testing.T) {
+	const full = "/dev/pts"
+	var fs unix.Statfs_t
+	if err := unix.Statfs(full, &fs); err != nil || fs.Bavail != 0 {
+		t.Skipf("%s is not the file system of terminals: %d blocks, error %v", full, fs.Bavail, err)
+	}
+	sets := []string{"train.epochs=1", "train.optimizer=adamw", "train.ema_decay=0.9", "train.accumulate=2"}
+	b := newSpy(t)
+	dir, _ := finished(t, b, sets...)
+	bytes := 0
+	for _, ts := range []Tensors{loadCheckpoint(t, dir, "last").Model, loadCheckpoint(t, dir, "last").Optimizer} {
+		for _, x := range ts {
+			bytes += 4 * x.Shape().TotalSize()
+		}
+	}
+	want := fmt.Sprintf("0.0 MiB are free, want %.1f MiB, twice the", float64(2*bytes)/(1<<20))
+	s, r := smallRun(t, b, full, sets...)
+	if _, err := Run(t.Context(), s); !errors.Is(err, checkpoint.ErrNoSpace) || !strings.Contains(err.Error(), want) || len(r.order) != 0 {
+		t.Errorf("error %v, events %v, want ErrNoSpace that says %q", err, r.order, want)
+	}
 }
 
 // What cannot be read is not taken to be in use: choosing another folder need not help.

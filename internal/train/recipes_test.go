@@ -80,7 +80,7 @@ type recipe struct {
 
 func (f *recipe) run(b backend.Backend, c config.Train, mixed bool) {
 	g, ends := smoothNetwork(c, mixed)
-	p, err := graph.Training(g, ends, programOptions(c))
+	p, err := graph.Training(g, ends, programOptions(c, share{ranks: 1, accumulate: c.Accumulate}))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -9,41 +9,81 @@ import (
 	"slices"
 	"strings"
 
+	"senet/internal/backend"
 	"senet/internal/checkpoint"
 	"senet/internal/config"
 )
 
 // begin opens the run's folder and starts from drawn weights or from the checkpoint to resume.
 func (r *run) begin() error {
-	dir := r.Config.Output.Dir
-	found, err := r.find()
+	layout := ""
+	if f, ok := r.net.Executable.(backend.Fingerprinter); ok {
+		layout = f.Fingerprint()
+	}
+	if err := r.agree(map[string]string{"layout of gradients in memory": layout}); err != nil {
+		return err
+	}
+	found, err := r.findTogether()
 	if err != nil {
 		return err
 	}
+	if err := r.together(r.start(found)); err != nil || r.alone() {
+		return err
+	}
+	ts, err := r.net.Get(r.net.Program.Persistent())
+	if err != nil {
+		return err
+	}
+	return r.sameTensors("parameters at the start", ts)
+}
+
+// start puts the run where found stands, or at its beginning.
+func (r *run) start(found checkpoint.Found) (err error) {
 	if found.Path != "" {
 		if err := r.checkSame(found); err != nil {
 			return err
 		}
 	}
-	keep := checkpoint.Keep{Newest: r.Config.Output.KeepCheckpoints + 1, Every: r.Config.Output.KeepEvery}
-	if r.store, err = checkpoint.Open(dir, keep); err != nil {
-		return err
-	}
-	if err := r.store.CheckSpace(r.stateBytes()); err != nil {
-		return err
+	if r.first() {
+		keep := checkpoint.Keep{Newest: r.Config.Output.KeepCheckpoints + 1, Every: r.Config.Output.KeepEvery}
+		if r.store, err = checkpoint.Open(r.Config.Output.Dir, keep); err != nil {
+			return err
+		}
+		if err := r.store.CheckSpace(r.stateBytes()); err != nil {
+			return err
+		}
 	}
 	if found.Path == "" {
 		return r.net.Initialize(r.Config.Train.Seed)
 	}
+	if isWithin(r.Config.Output.Dir, found.Path) {
+		r.saved = found.Path
+	}
 	if err := r.restore(found.State); err != nil {
 		return fmt.Errorf("%w: resume %s: %w", checkpoint.ErrBad, found.Path, err)
-	}
-	if isWithin(dir, found.Path) {
-		r.saved = found.Path
 	}
 	r.Notef("resuming %s after %d epochs and %d steps", found.Path, r.where.epoch, r.where.batch)
 	r.compareMachines(found.State.Manifest)
 	return nil
+}
+
+// findTogether is find by the first rank, of whose checkpoint the others load the same.
+func (r *run) findTogether() (found checkpoint.Found, err error) {
+	if r.first() {
+		found, err = r.find()
+	}
+	if err := r.together(err); err != nil || r.alone() {
+		return found, err
+	}
+	path, err := r.tell(found.Path)
+	if err != nil {
+		return found, err
+	}
+	if !r.first() && path != "" {
+		found.Path = path
+		found.State, err = checkpoint.Load(path)
+	}
+	return found, r.together(err)
 }
 
 // find loads the checkpoint that Setup.Resume asks for. A folder that already holds a run is only gone on with

@@ -159,6 +159,25 @@ func inEvaluation(n int32) interruption {
 	}
 }
 
+// inPreciseStats cancels the attempt while it reads images once more than an epoch's training does.
+func inPreciseStats(s *Setup, r *recorder, cancel func()) {
+	var again atomic.Int32
+	trained := atomic.Bool{}
+	r.onStep = func(x report.Step) error {
+		if x.Step == 4 {
+			trained.Store(true)
+		}
+		return nil
+	}
+	set := *s.Train.(*stripes)
+	set.read = func(int) {
+		if trained.Load() && again.Add(1) == 12 {
+			cancel()
+		}
+	}
+	s.Train = &set
+}
+
 // twenty are the runs to interrupt, of 5 epochs of 4 steps.
 var twenty = map[string][]string{
 	"an update each step": {"train.epochs=5"},
@@ -220,6 +239,28 @@ func interruptEverywhere(t *testing.T, sets []string) {
 		t.Run(name, func(t *testing.T) {
 			diff(t, resumed(t, b, sets, func(attempt int) int { return 1 + attempt%2 }, breaks...), want)
 		})
+	}
+}
+
+// TestResumedRunEndsAsTheUnbrokenOneWhereItChanges: images of 6, 6, 7, 8 and 8 pixels, updates of 1, 2, 2, 3 and 3 batches, precise
+// batch norm of weights and of their averages.
+func TestResumedRunEndsAsTheUnbrokenOneWhereItChanges(t *testing.T) {
+	b := openCPU(t, 1)
+	for _, ema := range []string{"0", "0.9"} {
+		sets := append(growing, "train.epochs=5", "train.accumulate=3", "train.batch_warmup.epochs=3", "train.precise_bn=3", "train.ema_decay="+ema)
+		s, r := smallRun(t, b, t.TempDir(), sets...)
+		want := unbroken(t, s, r)
+		for name, breaks := range map[string][]interruption{
+			"before a size":         {afterEpoch(2)},
+			"after a size's start":  {afterStep(9), afterStep(13)},
+			"in precise statistics": {inPreciseStats, inPreciseStats},
+			"in each evaluation":    {inEvaluation(1), inEvaluation(2), inEvaluation(2), inEvaluation(2), inEvaluation(2)},
+			"after every step":      everyStep(19),
+		} {
+			t.Run(name+" with ema_decay "+ema, func(t *testing.T) {
+				diff(t, resumed(t, b, sets, func(attempt int) int { return 1 + attempt%2 }, breaks...), want)
+			})
+		}
 	}
 }
 

@@ -4,18 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
+
+	"gorgonia.org/tensor"
 
 	"senet/internal/checkpoint"
 )
 
-// save writes everything that the run needs to go on from here. model are the network's tensors, val the evaluation that
-// closed an epoch, nil within one.
-func (r *run) save(model Tensors, val *Score, best bool) (string, error) {
+// save makes the first rank write everything that the run needs to go on from here. model are the network's tensors, val the
+// evaluation that closed an epoch, nil within one.
+func (r *run) save(model Tensors, val *Score, best bool) error {
+	sum, err := r.total(r.where.sum)
+	if err != nil {
+		return err
+	}
+	path := "by rank 0"
+	if r.first() {
+		path, err = r.write(model, sum, val, best)
+	}
+	if err := r.together(err); err != nil {
+		return err
+	}
+	r.saved = path
+	return nil
+}
+
+func (r *run) write(model Tensors, sum meter, val *Score, best bool) (string, error) {
 	optimizer, err := r.net.State()
 	if err != nil {
 		return "", err
 	}
-	sum := r.where.sum
 	m := checkpoint.Manifest{
 		Created: r.Now(), Model: r.Config.Model.Name, Config: r.text, Classes: r.Train.Classes(), Seed: r.Config.Train.Seed,
 		Epoch: r.where.epoch, Batch: r.where.batch, GlobalStep: r.globalStep(),
@@ -30,11 +48,7 @@ func (r *run) save(model Tensors, val *Score, best bool) (string, error) {
 	if r.result.BestEpoch > 0 {
 		m.Best = &checkpoint.Best{Epoch: r.result.BestEpoch, Score: checkpoint.Score(r.result.Best)}
 	}
-	path, err := r.store.Save(checkpoint.State{Manifest: m, Model: model, Optimizer: optimizer}, checkpoint.SaveAs{Best: best})
-	if err == nil {
-		r.saved = path
-	}
-	return path, err
+	return r.store.Save(checkpoint.State{Manifest: m, Model: model, Optimizer: optimizer}, checkpoint.SaveAs{Best: best})
 }
 
 // restore puts the run where a checkpoint stands. Tensors that do not fit are all listed.
@@ -44,16 +58,17 @@ func (r *run) restore(s checkpoint.State) error {
 		return fmt.Errorf("it holds %s, the config says model.name: %s", m.Model, r.Config.Model.Name)
 	}
 	between := m.Batch == 0 && r.ForceConfig // between two epochs their length may change
-	if m.Epoch*r.loader.Batches()+m.Batch != m.GlobalStep && !between {
+	if m.Epoch*r.batches()+m.Batch != m.GlobalStep && !between {
 		return fmt.Errorf("it stands at step %d of epoch %d, which with %d steps an epoch is not step %d: the number of training images has changed",
-			m.Batch, m.Epoch+1, r.loader.Batches(), m.GlobalStep)
+			m.Batch, m.Epoch+1, r.batches(), m.GlobalStep)
 	}
-	if err := errors.Join(r.net.SetModel(s.Model), r.net.Set(r.net.stateValues(), s.Optimizer)); err != nil {
+	r.where = position{epoch: m.Epoch, batch: m.Batch}
+	states := r.sums(s.Optimizer)
+	if err := errors.Join(r.net.SetModel(s.Model), r.net.Set(r.net.stateValues(), states)); err != nil {
 		return err
 	}
-	r.where = position{
-		epoch: m.Epoch, batch: m.Batch,
-		sum: meter{images: m.Sums.Images, top1: m.Sums.Top1, top5: m.Sums.Top5, loss: m.Sums.Loss},
+	if r.first() {
+		r.where.sum = meter{images: m.Sums.Images, top1: m.Sums.Top1, top5: m.Sums.Top5, loss: m.Sums.Loss}
 	}
 	r.result.BadSteps, r.bad = m.BadSteps, m.BadInARow
 	if r.scale != nil && m.LossScale != nil { // the precision may have changed
@@ -63,6 +78,41 @@ func (r *run) restore(s checkpoint.State) error {
 		r.result.Best, r.result.BestEpoch, r.result.Checkpoint = Score(m.Best.Score), m.Best.Epoch, r.bestPath()
 	}
 	return nil
+}
+
+// sums makes the sums of gradients among a checkpoint's states those of this run, which on another number of ranks may be none
+// or more. Several ranks stand between updates: within one, they go back to its start.
+func (r *run) sums(states Tensors) Tensors {
+	back := 0
+	if !r.alone() {
+		back = r.where.batch % window(r.Config.Train, r.where.epoch)
+		if r.where.batch > r.epochEnd() { // all of what a single process made its last update of is left out
+			r.where.batch, back = r.epochEnd(), 0
+		}
+	}
+	if back > 0 {
+		r.where.batch -= back
+		r.saved = ""
+		r.Notef("the checkpoint stands within an update, which %d ranks begin anew: %d steps are done again", r.ranks, back)
+	}
+	have := maps.Clone(states)
+	maps.DeleteFunc(have, func(name string, _ *tensor.Dense) bool {
+		return back > 0 && isSum(name) || isSum(name) && r.accumulate == 1
+	})
+	if r.accumulate == 1 {
+		return have
+	}
+	for _, v := range r.net.Program.OptimizerStates {
+		if isSum(v.Name) && have[v.Name] == nil {
+			have[v.Name] = tensor.New(tensor.WithShape(v.Shape...), tensor.Of(tensor.Float32))
+		}
+	}
+	return have
+}
+
+// isSum reports whether a state holds what lives only within an update.
+func isSum(name string) bool {
+	return name == "optimizer.accumulated" || strings.HasSuffix(name, ".grad_sum")
 }
 
 // holdsBest reports whether the folder's best link leads to b. It does not where the run goes on from a checkpoint of

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,9 +145,9 @@ func TestStopSavesNoPositionTwice(t *testing.T) {
 
 // TestStuckLoaderDoesNotHoldUpTheStop: the state is saved and Run returns although reads of the data set never end.
 func TestStuckLoaderDoesNotHoldUpTheStop(t *testing.T) {
-	for _, where := range []string{"training", "evaluation"} {
+	for _, where := range []string{"training", "precise batch norm", "evaluation"} {
 		t.Run(where, func(t *testing.T) {
-			s, r := smallRun(t, newSpy(t), t.TempDir(), "train.epochs=2")
+			s, r := smallRun(t, newSpy(t), t.TempDir(), "train.epochs=2", "train.precise_bn=2")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			release := make(chan struct{})
@@ -155,12 +156,19 @@ func TestStuckLoaderDoesNotHoldUpTheStop(t *testing.T) {
 				time.AfterFunc(50*time.Millisecond, cancel)
 				<-release
 			}
-			steps := 0
-			if where == "training" {
-				s.Train.(*stripes).read = stuck
-			} else {
+			steps := 4
+			switch where {
+			case "training":
+				s.Train.(*stripes).read, steps = stuck, 0
+			case "precise batch norm":
+				var reads atomic.Int32
+				s.Train.(*stripes).read = func(i int) {
+					if reads.Add(1) > 4*8 { // those of the epoch
+						stuck(i)
+					}
+				}
+			default:
 				s.Val.(*stripes).read = stuck
-				steps = 4
 			}
 			start := time.Now()
 			if _, err := Run(ctx, s); !errors.Is(err, ErrStopped) {
@@ -173,6 +181,45 @@ func TestStuckLoaderDoesNotHoldUpTheStop(t *testing.T) {
 				t.Errorf("saved step %d after %d, want %d", m.GlobalStep, len(r.steps), steps)
 			}
 		})
+	}
+}
+
+// TestSlowCompilationDoesNotHoldUpTheStop: at the start there is nothing to save; between two sizes of images there is nothing new.
+func TestSlowCompilationDoesNotHoldUpTheStop(t *testing.T) {
+	for compiled, want := range []error{context.Canceled, context.Canceled, context.Canceled, ErrStopped} { // for 8 pixels, evaluation, 6 and 7 pixels
+		b, dir := newSpy(t), t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		release, released := make(chan struct{}), make(chan struct{})
+		opened := 0
+		b.fault = func(c call) error {
+			if c.name != "compile" {
+				return nil
+			}
+			if opened++; opened <= compiled {
+				return nil
+			}
+			defer close(released)
+			time.AfterFunc(50*time.Millisecond, cancel)
+			<-release
+			return errors.New("too late")
+		}
+		s, r := smallRun(t, b, dir, append(growing, "train.epochs=5")...)
+		start := time.Now()
+		_, err := Run(ctx, s)
+		if took := time.Since(start); !errors.Is(err, want) || took > 10*time.Second {
+			t.Errorf("after %d programs: error %v after %v, want %v", compiled, err, took, want)
+		}
+		close(release)
+		<-released
+		b.closed = b.opened // those that were left to the end of the process
+		if want == ErrStopped {
+			if m := loadCheckpoint(t, dir, "last").Manifest; m.Epoch != 2 || len(r.epochs) != 2 {
+				t.Errorf("saved %+v after %v", m, r.order)
+			}
+		} else if len(r.order) != 0 {
+			t.Errorf("after %d programs: events %v", compiled, r.order)
+		}
+		cancel()
 	}
 }
 

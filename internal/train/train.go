@@ -19,6 +19,7 @@ import (
 	"senet/internal/checkpoint"
 	"senet/internal/config"
 	"senet/internal/data"
+	"senet/internal/dist"
 	"senet/internal/graph"
 	"senet/internal/report"
 )
@@ -52,7 +53,12 @@ type Setup struct {
 	// ForceConfig resumes a run although keys of the config have changed that its result depends on.
 	ForceConfig bool
 	Now         func() time.Time
+	GPU         func() report.GPU                // looks at the device; nil where it is no GPU
 	Notef       func(format string, args ...any) // tells the user what is worth a line
+
+	Group dist.Group        // with which the run is shared; nil for a process alone
+	Facts map[string]string // beside the config, what must be the same on all ranks
+	Beat  func(steps int)   // told of each end of a step or of a batch of an evaluation, with the steps done; may be nil
 }
 
 // Result is the outcome of a run.
@@ -66,10 +72,14 @@ type Result struct {
 // run is the state of a training run between steps.
 type run struct {
 	Setup
+	share
 	text        string // the effective config
 	params      int64  // trained elements
 	net         *Compiled
+	size        int // of the images that net takes: height and width
 	eval        *Evaluator
+	planned     int64 // bytes of memory for both, at the greatest size
+	left        bool  // a part of the run goes on that nobody waits for any more
 	loader, val *data.Loader
 	mixer       *mixer // nil without mixing
 	store       *checkpoint.Store
@@ -82,16 +92,19 @@ type run struct {
 	factor      *tensor.Dense // (1) float32, the loss scale to write
 	rate        *tensor.Dense // (1) float32, the learning rate to write
 	count       *tensor.Dense // (1) int32, the step count to write
+	stopping    *tensor.Dense // (1) float32, 1 once this rank was asked to stop
+	heard       bool          // all ranks know that one was asked to stop
 }
 
 // position is where the next step stands.
 type position struct {
-	epoch, batch int // 0-based
-	sum          meter
+	epoch, batch int   // 0-based; batches are of train.batch_size images, of all ranks
+	sum          meter // of this rank
 }
 
 // Run trains and returns the best epoch's result. On cancellation of ctx it finishes the step, saves the state and returns
-// ErrStopped; before there is anything to save it returns the context's error.
+// ErrStopped; before there is anything to save it returns the context's error. On several ranks, all stop after the same update,
+// and an error that only one of them has leaves the others waiting: its process must end in a way that they notice.
 func Run(ctx context.Context, s Setup) (_ Result, err error) {
 	r, err := open(ctx, s)
 	if err != nil {
@@ -126,41 +139,61 @@ func peakBytes() int64 {
 // epoch trains from where the run stands to the end of the epoch, evaluates and saves.
 func (r *run) epoch(ctx context.Context) error {
 	start := r.Now()
-	f := r.feeder(ctx)
+	asked := ctx
+	if !r.alone() { // this rank does not stop before the others have heard of it
+		ctx = context.WithoutCancel(ctx)
+	}
+	if err := r.wait(ctx, r.resize); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return r.stop() // the epoch before was saved
+		}
+		return err
+	}
+	begun := r.Now()
+	f := r.feeder(ctx, r.where.batch)
 	defer leave(f.it)
 	f.next()
 	first := r.where.sum.images
-	for stepStart := start; !errors.Is(f.err, io.EOF); stepStart = r.Now() {
+	for stepStart := begun; !errors.Is(f.err, io.EOF); stepStart = r.Now() {
 		step, err := r.where.batch+1, f.err
+		if asked.Err() != nil {
+			r.stopping.Data().([]float32)[0] = 1
+		}
 		if err == nil {
 			err = r.step(f, stepStart)
 		}
-		if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+		if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) || err == nil && r.heard && r.betweenUpdates() {
 			return r.stop()
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", step, err)
 		}
 	}
-	took := r.Now().Sub(start)
-	speed := float64(r.where.sum.images-first) / took.Seconds()
-	return r.endEpoch(ctx, speed, start)
+	took := r.Now().Sub(begun)
+	speed := float64((r.where.sum.images-first)*r.ranks) / took.Seconds()
+	return r.endEpoch(asked, speed, start)
 }
 
-// feeder feeds the network from where the run stands.
-func (r *run) feeder(ctx context.Context) *feeder {
-	at := r.where
-	return &feeder{it: r.loader.Epoch(ctx, at.epoch, at.batch), net: r.net, mixer: r.mixer, epoch: at.epoch, batch: at.batch}
+// feeder feeds the network from a batch of the epoch in which the run stands.
+func (r *run) feeder(ctx context.Context, batch int) *feeder {
+	epoch := r.where.epoch
+	return &feeder{
+		it: r.loader.Epoch(ctx, epoch, batch/r.whole), net: r.net, mixer: r.mixer, share: r.share,
+		epoch: epoch, batch: batch, end: r.epochEnd(),
+	}
 }
 
 // stop saves the state where the run stands, unless that is done.
 func (r *run) stop() error {
 	if r.saved == "" {
+		if err := r.shareStats(); err != nil {
+			return fmt.Errorf("stopping: %w", err)
+		}
 		model, err := r.net.Model()
 		if err != nil {
 			return fmt.Errorf("stopping: %w", err)
 		}
-		if _, err := r.save(model, nil, false); err != nil {
+		if err := r.save(model, nil, false); err != nil {
 			return fmt.Errorf("stopping: %w", err)
 		}
 	}
@@ -170,7 +203,7 @@ func (r *run) stop() error {
 // step trains on the batch that f has written and reports it. A step whose loss or gradient norm is not finite is
 // not applied: neither parameters nor running statistics change.
 func (r *run) step(f *feeder, start time.Time) error {
-	lr, images := r.schedule.At(r.update()), f.images
+	lr, images := r.learningRate(), f.images*r.ranks
 	if err := r.feed(lr); err != nil {
 		return err
 	}
@@ -194,27 +227,37 @@ func (r *run) step(f *feeder, start time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.where.batch++
+	r.where.batch += r.whole
 	r.saved = ""
+	r.beat()
 	return r.Sink.Step(report.Step{
 		Epoch: r.where.epoch + 1, Step: r.where.batch, GlobalStep: r.globalStep(), Images: images,
 		Loss: score.loss, LR: lr, Top1: 100 * float64(score.top1) / float64(max(score.images, 1)),
 		StepTime: r.Now().Sub(start), DataWait: f.wait(), LossScale: float64(r.factor.Data().([]float32)[0]),
+		GPU: r.gpu(),
 	})
+}
+
+// gpu is what the device is doing, zero where that cannot be told.
+func (r *run) gpu() report.GPU {
+	if r.GPU == nil {
+		return report.GPU{}
+	}
+	return r.GPU()
 }
 
 // feed writes the step's inputs that do not come from the loader.
 func (r *run) feed(lr float64) error {
 	p := r.net.Program
 	r.rate.Data().([]float32)[0] = float32(lr)
-	r.count.Data().([]int32)[0] = int32(r.globalStep())
+	r.count.Data().([]int32)[0] = int32(r.where.epoch*(r.Train.Len()/r.batch) + r.microBatch(r.where.batch))
 	if r.scale != nil {
 		r.factor.Data().([]float32)[0] = float32(r.scale.factor)
 	}
 	for _, in := range []struct {
 		v *graph.Value
 		t *tensor.Dense
-	}{{p.LearningRate, r.rate}, {p.LossScale, r.factor}, {p.StepCount, r.count}} {
+	}{{p.LearningRate, r.rate}, {p.LossScale, r.factor}, {p.StepCount, r.count}, {p.Stop, r.stopping}} {
 		if in.v == nil {
 			continue
 		}
@@ -231,10 +274,11 @@ func (r *run) apply() (stepScore, error) {
 	if r.scale != nil {
 		r.scale.grow()
 	}
-	score, err := r.where.sum.add(r.net)
+	score, err := r.net.score()
 	if err != nil {
 		return score, err
 	}
+	r.where.sum.count(score)
 	if r.net.Program.Accumulated != nil {
 		return score, r.net.Run(graph.Accumulate)
 	}
@@ -254,8 +298,16 @@ func (r *run) skip() error {
 	return nil
 }
 
-// finiteStep reports whether the step's loss and the norm of its gradients are finite numbers.
+// finiteStep reports whether the step's loss and the norm of its gradients are finite numbers. On several ranks these are the same
+// on all, and with them comes whether one was asked to stop.
 func (r *run) finiteStep() (bool, error) {
+	if stopped := r.net.Program.Stopped; stopped != nil {
+		x, err := r.net.scalar(stopped)
+		if err != nil {
+			return false, err
+		}
+		r.heard = r.heard || x > 0
+	}
 	for _, v := range []*graph.Value{r.net.Program.Loss, r.net.Program.GradNorm} {
 		if x, err := r.net.scalar(v); err != nil || !finite(x) {
 			return false, err
@@ -266,37 +318,40 @@ func (r *run) finiteStep() (bool, error) {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// updates is how many an epoch has; the last may be of fewer steps than the others.
-func (r *run) updates() int {
-	k := r.Config.Train.Accumulate
-	return (r.loader.Batches() + k - 1) / k
-}
+func (r *run) globalStep() int { return r.where.epoch*r.batches() + r.where.batch }
 
-// update is the number of the update that the next step belongs to.
-func (r *run) update() int {
-	return r.where.epoch*r.updates() + r.where.batch/r.Config.Train.Accumulate
-}
-
-// endWindow updates the parameters after the last step of an update, unless all its steps were skipped.
-func (r *run) endWindow() error {
-	done := r.where.batch + 1
-	if done%r.Config.Train.Accumulate != 0 && done != r.loader.Batches() {
-		return nil
+// beat tells that the run goes on.
+func (r *run) beat() {
+	if r.Beat != nil {
+		r.Beat(r.globalStep())
 	}
-	if n, err := r.net.scalar(r.net.Program.Accumulated); err != nil || n == 0 {
+}
+
+// endEpoch makes batch norm precise, evaluates, saves and reports, and moves to the next epoch.
+func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) error {
+	trained, err := r.total(r.where.sum)
+	if err != nil {
 		return err
 	}
-	return r.net.Run(graph.Update)
-}
-
-func (r *run) globalStep() int { return r.where.epoch*r.loader.Batches() + r.where.batch }
-
-// endEpoch evaluates, saves and reports, and moves to the next epoch.
-func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) error {
-	trained := r.where.sum.score()
+	if err := r.shareStats(); err != nil {
+		return err
+	}
+	precise := ctx
+	if !r.alone() {
+		precise = context.WithoutCancel(ctx)
+	}
+	if err := r.preciseStats(precise); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return r.stop()
+		}
+		return fmt.Errorf("train.precise_bn: %w", err)
+	}
 	model, err := r.net.Model()
 	if err != nil {
 		return err
+	}
+	if err := r.sameTensors("the model after the epoch", model); err != nil {
+		return fmt.Errorf("the ranks have drifted apart: %v", err) // not as ErrDisagree: another try may go well
 	}
 	if v := r.firstNotFinite(model); v != nil {
 		return fmt.Errorf("%w: %s %q is not finite", ErrDiverged, v.Role, v.Name)
@@ -307,15 +362,24 @@ func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) erro
 	it := r.val.Epoch(ctx, 0, 0)
 	defer leave(it)
 	var gates []report.Gates
-	score, err := r.eval.Evaluate(it, func(b *data.Batch, _ [][]float32) (err error) {
-		if gates == nil { // of the first batch
+	steps, err := r.eval.steps(it, func(b *data.Batch, _ [][]float32) (err error) {
+		r.beat()
+		if gates == nil && b.Size > 0 { // of the first batch
 			gates, err = r.eval.Gates(b.Size)
 		}
 		return err
 	})
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	stopped := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if err != nil && !stopped {
+		return err
+	}
+	if stopped, err = r.anyOf(stopped); err != nil {
+		return err
+	}
+	if stopped {
 		return r.stop()
 	}
+	score, err := r.evaluation(steps)
 	if err != nil {
 		return err
 	}
@@ -327,13 +391,13 @@ func (r *run) endEpoch(ctx context.Context, speed float64, start time.Time) erro
 	if best {
 		r.result.Best, r.result.BestEpoch, r.result.Checkpoint = score, r.where.epoch, r.bestPath()
 	}
-	if _, err := r.save(model, &score, best); err != nil {
+	if err := r.save(model, &score, best); err != nil {
 		return err
 	}
 	return r.Sink.Epoch(report.Epoch{
 		Epoch: r.where.epoch, GlobalStep: r.globalStep(),
-		TrainLoss: trained.Loss, TrainTop1: trained.Top1, TrainTop5: trained.Top5,
+		TrainLoss: trained.score().Loss, TrainTop1: trained.score().Top1, TrainTop5: trained.score().Top5,
 		ValLoss: score.Loss, ValTop1: score.Top1, ValTop5: score.Top5,
-		ImagesPerSecond: speed, Duration: r.Now().Sub(start), Best: best, Gates: gates,
+		ImagesPerSecond: speed, Duration: r.Now().Sub(start), Best: best, ImageSize: r.size, Gates: gates,
 	})
 }
