@@ -14,6 +14,9 @@ import (
 type Options struct {
 	Index     int // of the device, as the driver counts them
 	Precision kernels.Precision
+
+	Rank, Ranks int    // which of how many processes that share a job this is, each with a GPU of its own; 0 or 1 Ranks: it is alone
+	UniqueID    []byte // the job's, from NewUniqueID on one rank; nil alone
 }
 
 // Backend is one GPU with its driver, its kernels and, where it is installed, cuDNN.
@@ -28,9 +31,11 @@ type Backend struct {
 	library   *cudnn               // nil where it cannot be used
 	plans     map[string]*convPlan // of convPattern.String(); nil where our own kernels are faster
 	note      string
+	job       *job // nil alone
 }
 
-// New opens a GPU. It fails with backend.ErrNoDevice where there is none that the embedded kernels run on.
+// New opens a GPU. It fails with backend.ErrNoDevice where there is none that the embedded kernels run on. With several ranks it
+// waits for all of them.
 func New(o Options) (_ *Backend, err error) {
 	d, err := openDevice(o.Index)
 	if err != nil {
@@ -45,7 +50,10 @@ func New(o Options) (_ *Backend, err error) {
 			return err
 		}
 		b.openLibrary()
-		return nil
+		if o.Ranks > 1 {
+			b.job, err = d.join(o)
+		}
+		return err
 	})
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -73,18 +81,25 @@ func (b *Backend) PeakBandwidth() float64 { return b.device.peakBandwidth }
 // Name is "cuda:N".
 func (b *Backend) Name() string { return fmt.Sprintf("cuda:%d", b.index) }
 
-// Describe names the device, its compute capability, the precision and what convolves.
+// Describe names the device, its compute capability, the precision, what convolves, and the rank where there are several.
 func (b *Backend) Describe() string {
 	convolves := "own convolutions"
 	if b.library != nil {
 		convolves = "cuDNN " + b.library.version
 	}
-	return fmt.Sprintf("cuda:%d: %s, compute capability %d.%d, %s, %s",
-		b.index, b.device.name, b.device.compute/10, b.device.compute%10, b.precision, convolves)
+	joined := ""
+	if b.job != nil {
+		joined = fmt.Sprintf(", rank %d of %d by NCCL %s", b.job.rank, b.job.ranks, b.job.nccl.version)
+	}
+	return fmt.Sprintf("cuda:%d: %s, compute capability %d.%d, %s, %s%s",
+		b.index, b.device.name, b.device.compute/10, b.device.compute%10, b.precision, convolves, joined)
 }
 
 // Compile plans every node of p and allocates all its memory.
 func (b *Backend) Compile(p *graph.Program) (backend.Executable, error) {
+	if err := backend.CheckRanks(b.Name(), p, b.ranks()); err != nil {
+		return nil, err
+	}
 	var e *executable
 	err := b.device.do(func() (err error) {
 		e, err = compile(b, p, true)
@@ -105,6 +120,9 @@ func (b *Backend) Close() error {
 	b.device = nil
 	err := d.do(func() error {
 		var errs []error
+		if b.job != nil {
+			errs = append(errs, b.job.leave())
+		}
 		for _, plan := range b.plans {
 			if plan != nil {
 				plan.destroy()

@@ -1,7 +1,9 @@
 package cuda
 
 import (
+	"errors"
 	"flag"
+	"sync"
 	"testing"
 
 	"senet/internal/backend"
@@ -33,6 +35,12 @@ func TestConformance(t *testing.T) {
 			continue
 		}
 		t.Run(p.of.String(), func(t *testing.T) {
+			p.o.Ranked = func(t testing.TB, ranks int) []backend.Backend {
+				if ranks > 2 && p.of != kernels.Float32 {
+					t.Skip("what is exchanged is float32 or bfloat16 in each precision")
+				}
+				return openRanks(t, ranks, p.of)
+			}
 			backendtest.RunAll(t, func(t testing.TB) backend.Backend {
 				b := open(t, p.of)
 				if emu.Running() && p.of == kernels.Float16 {
@@ -42,6 +50,43 @@ func TestConformance(t *testing.T) {
 			}, p.o)
 		})
 	}
+}
+
+// openRanks are the ranks of one job, each on a device of its own.
+func openRanks(t testing.TB, ranks int, p kernels.Precision) []backend.Backend {
+	t.Helper()
+	emu.SetDevices(ranks)
+	t.Cleanup(func() { emu.SetDevices(1) })
+	if n := len(Probe().Devices); n < ranks {
+		t.Skipf("%d ranks need as many GPUs, there are %d", ranks, n)
+	}
+	id, err := NewUniqueID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, errs := make([]backend.Backend, ranks), make([]error, ranks)
+	eachRank(ranks, func(rank int) {
+		all[rank], errs[rank] = New(Options{Index: rank, Precision: p, Rank: rank, Ranks: ranks, UniqueID: id})
+	})
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		eachRank(ranks, func(rank int) { errs[rank] = all[rank].Close() })
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	})
+	return all
+}
+
+// eachRank runs f for each rank, all at once.
+func eachRank(ranks int, f func(rank int)) {
+	var running sync.WaitGroup
+	for rank := range ranks {
+		running.Go(func() { f(rank) })
+	}
+	running.Wait()
 }
 
 // open is a backend that is closed with the test.

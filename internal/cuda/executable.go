@@ -26,7 +26,8 @@ type executable struct {
 	// A phase runs directly the first time, while libraries load what they need, and is captured the second time.
 	ran        [graph.PhaseCount]bool
 	recordings [graph.PhaseCount]*recording
-	profile    *profile // nil without one
+	awaited    [graph.PhaseCount][][]*op // by phase and position: sums that must have come in, see awaited
+	profile    *profile                  // nil without one
 	freed      bool
 }
 
@@ -36,10 +37,12 @@ type op struct {
 	conv     *convolution // nil, or what cuDNN runs before the launches
 	plan     kernels.Plan
 	launches []launch
+	done     *event // the sums of an all_reduce have come in; nil for others
 }
 
-// launch is a kernel with its arguments resolved.
+// launch is a kernel with its arguments resolved, or what the ranks do in its place.
 type launch struct {
+	collective  *collective
 	f           *function
 	grid, block [3]int
 	shared      int
@@ -58,9 +61,10 @@ func compile(b *Backend, p *graph.Program, library bool) (_ *executable, err err
 		}
 	}()
 	for ph := range p.Phases {
-		for _, n := range p.Phases[ph] {
+		for _, n := range kernels.Grouped(p.Phases[ph]) {
 			e.ops[ph] = append(e.ops[ph], &op{node: n})
 		}
+		e.awaited[ph] = awaited(e.ops[ph])
 	}
 	if library {
 		if err := e.planConvolutions(); err != nil {
@@ -112,10 +116,27 @@ func (e *executable) launchAll(o *op) error {
 			return fmt.Errorf("%s %q: %w", o.node.Op, o.node.Name, err)
 		}
 	}
+	s := e.b.compute
 	for i, l := range o.launches {
-		if err := l.f.launch(e.b.compute, l.grid, l.block, l.shared, l.args); err != nil {
-			return fmt.Errorf("%s %q: kernel %s: %w", o.node.Op, o.node.Name, o.plan.Launches[i].Kernel, err)
+		var err error
+		switch {
+		case l.collective == nil:
+			err = l.f.launch(s, l.grid, l.block, l.shared, l.args)
+		case o.travels():
+			err = e.b.job.issue(s, l.collective)
+			s = e.b.job.stream
+		default:
+			err = e.b.job.meet(s, l.collective)
 		}
+		if err != nil && l.collective == nil {
+			err = fmt.Errorf("kernel %s: %w", o.plan.Launches[i].Kernel, err)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", o.node.Op, o.node.Name, err)
+		}
+	}
+	if o.done != nil {
+		return s.record(o.done)
 	}
 	return nil
 }
@@ -146,17 +167,36 @@ func (e *executable) Run(ph graph.Phase) error {
 	})
 }
 
+// issue issues the nodes of a phase, and waits on the compute stream for sums as late as it may.
 func (e *executable) issue(ph graph.Phase) error {
-	for _, o := range e.ops[ph] {
+	for i, o := range e.ops[ph] {
+		if err := e.await(e.awaited[ph][i]); err != nil {
+			return err
+		}
 		if err := e.launchAll(o); err != nil {
 			return err
 		}
 	}
-	return nil
+	return e.await(e.awaited[ph][len(e.ops[ph])])
 }
 
-// do runs f on the device's thread and says where an error comes from.
+// do is onThread for what needs the other ranks, if there are any, and what comes from the device. Where one is lost, f waits in
+// vain until the watch ends what is on the device, and its results are nothing.
 func (e *executable) do(what string, f func() error) error {
+	return e.onThread(what, func() error {
+		if err := e.b.ranksLost(); err != nil {
+			return err
+		}
+		err := f()
+		if lost := e.b.ranksLost(); lost != nil {
+			return errors.Join(lost, err)
+		}
+		return err
+	})
+}
+
+// onThread runs f on the device's thread and says where an error comes from.
+func (e *executable) onThread(what string, f func() error) error {
 	err := e.b.device.do(func() error {
 		if e.freed {
 			return errors.New("the executable is closed")
@@ -173,11 +213,14 @@ func (e *executable) do(what string, f func() error) error {
 func (e *executable) Memory() graph.Memory { return e.memory }
 
 // Close waits for the device and frees the memory.
-func (e *executable) Close() error { return e.do("close", e.release) }
+func (e *executable) Close() error { return e.onThread("close", e.release) }
 
 func (e *executable) release() error {
 	e.freed = true
 	errs := []error{e.b.compute.sync(), e.b.uploads.sync()}
+	if e.b.job != nil {
+		errs = append(errs, e.b.job.stream.sync())
+	}
 	for ph := range e.ops {
 		if r := e.recordings[ph]; r != nil {
 			errs = append(errs, r.destroy())
@@ -186,6 +229,9 @@ func (e *executable) release() error {
 	for o := range e.all() {
 		if o.conv != nil && o.conv.run != nil {
 			o.conv.run.free()
+		}
+		if o.done != nil {
+			errs = append(errs, o.done.destroy())
 		}
 	}
 	for _, in := range e.inputs {

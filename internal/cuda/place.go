@@ -25,7 +25,8 @@ func (r *region) take(bytes int64) int64 {
 }
 
 // place plans the memory and allocates it as one block: persistent values with the weights' copies and the inputs'
-// second buffers, constant tables, the arena of activations, then the workspace that nodes share. It then binds the launches.
+// second buffers, constant tables, the arena of activations, the workspace that nodes share, then what nodes have of their own. It
+// then binds the launches.
 func (e *executable) place() error {
 	e.memory = graph.PlanMemory(e.p, e.planner.Bytes)
 	used := e.p.Used()
@@ -50,6 +51,7 @@ func (e *executable) place() error {
 	e.memory.Arena = r.next - arena
 	tables := r.take(e.tableBytes())
 	scratch := r.take(e.scratchBytes())
+	own := r.take(e.ownBytes())
 	e.memory.Scratch = r.next - tables
 	if err := e.allocate(r.next); err != nil {
 		return err
@@ -71,7 +73,7 @@ func (e *executable) place() error {
 			return err
 		}
 	}
-	return e.bind(e.block+address(tables), e.block+address(scratch))
+	return e.bind(e.block+address(tables), e.block+address(scratch), e.block+address(own))
 }
 
 // allocate takes the block, and the host memory through which values come and go.
@@ -97,6 +99,19 @@ func (e *executable) scratchBytes() int64 {
 	return most
 }
 
+// ownBytes is what the nodes of a phase have of their own, of the phase with the most.
+func (e *executable) ownBytes() int64 {
+	var most int64
+	for _, ops := range e.ops {
+		var sum int64
+		for _, o := range ops {
+			sum += roundUp(o.plan.Own)
+		}
+		most = max(most, sum)
+	}
+	return most
+}
+
 func (e *executable) tableBytes() int64 {
 	var sum int64
 	for o := range e.all() {
@@ -113,29 +128,50 @@ func (e *executable) tableBytes() int64 {
 type binder struct {
 	e             *executable
 	next, scratch address
+	own           address // of the node
 }
 
 // bind finds every kernel and resolves its arguments.
-func (e *executable) bind(tables, scratch address) error {
+func (e *executable) bind(tables, scratch, own address) error {
 	b := &binder{e: e, next: tables, scratch: scratch}
-	for o := range e.all() {
-		if o.conv != nil {
-			if err := o.conv.bind(e, scratch); err != nil {
+	for _, ops := range e.ops {
+		b.own = own
+		for _, o := range ops {
+			if err := b.op(o); err != nil {
 				return fmt.Errorf("%s %q: %w", o.node.Op, o.node.Name, err)
 			}
-		}
-		for _, l := range o.plan.Launches {
-			bound, err := b.launch(l)
-			if err != nil {
-				return fmt.Errorf("%s %q: %w", o.node.Op, o.node.Name, err)
-			}
-			o.launches = append(o.launches, bound)
+			b.own += address(roundUp(o.plan.Own))
 		}
 	}
 	return nil
 }
 
+func (b *binder) op(o *op) (err error) {
+	if o.conv != nil {
+		if err := o.conv.bind(b.e, b.scratch); err != nil {
+			return err
+		}
+	}
+	if o.travels() {
+		if o.done, err = b.e.b.device.newEvent(false); err != nil {
+			return err
+		}
+	}
+	for _, l := range o.plan.Launches {
+		bound, err := b.launch(l)
+		if err != nil {
+			return err
+		}
+		o.launches = append(o.launches, bound)
+	}
+	return nil
+}
+
 func (b *binder) launch(l kernels.Launch) (launch, error) {
+	if l.Collective != nil {
+		c, err := b.collective(l.Collective)
+		return launch{collective: c}, err
+	}
 	f, err := b.e.b.kernel(l)
 	if err != nil {
 		return launch{}, err
@@ -166,6 +202,8 @@ func (b *binder) word(a kernels.Arg) (uint64, error) {
 		return b.value(a.Value)
 	case kernels.ArgScratch:
 		return uint64(b.scratch) + uint64(a.Offset), nil
+	case kernels.ArgOwn:
+		return uint64(b.own) + uint64(a.Offset), nil
 	case kernels.ArgTable:
 		return b.table(a.Table)
 	}

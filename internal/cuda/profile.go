@@ -62,6 +62,11 @@ func (e *executable) runTimed(ph graph.Phase) error {
 		if err := e.launchAll(o); err != nil {
 			return err
 		}
+		if o.travels() { // waited for at once, so that its time is its own
+			if err := e.await([]*op{o}); err != nil {
+				return err
+			}
+		}
 		if err := e.mark(i + 1); err != nil {
 			return err
 		}

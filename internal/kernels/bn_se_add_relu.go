@@ -55,12 +55,18 @@ func (p *Planner) tailStatistics(ws *workspace, t tail) []Launch {
 	sums := s.launch(module, "bn_se_add_relu_sums", maps, at(y), at(projection), part, i32(s.n), i32(s.hw), i32(s.c), i32(s.per))
 	sums.Bytes = p.traffic(y, projection) + bytes
 	out := t.out
-	join := s.gather(
-		module, "bn_se_add_relu_statistics", maps, part, at(out[graph.TailMean]), at(out[graph.TailVar]), at(out[graph.TailImageMean]),
-		at(out[graph.TailShortcutMean]), at(out[graph.TailShortcutVar]), i32(s.n), i32(s.splits), i32(s.hw), i32(s.c), i32(s.per),
-	)
-	join.Bytes = bytes + p.traffic(out[graph.TailMean], out[graph.TailVar], out[graph.TailImageMean], out[graph.TailShortcutMean], out[graph.TailShortcutVar])
-	return []Launch{sums, join}
+	join := func(mean, variance, mean2, variance2 Arg) Launch {
+		l := s.gather(
+			module, "bn_se_add_relu_statistics", maps, part, mean, variance, at(out[graph.TailImageMean]), mean2, variance2,
+			i32(s.n), i32(s.splits), i32(s.hw), i32(s.c), i32(s.per),
+		)
+		l.Bytes = bytes + p.traffic(out[graph.TailMean], out[graph.TailVar], out[graph.TailImageMean], out[graph.TailShortcutMean], out[graph.TailShortcutVar])
+		return l
+	}
+	if t.attr.Sync > 1 {
+		return append([]Launch{sums}, p.syncStatistics(ws, t, maps, join)...)
+	}
+	return []Launch{sums, join(at(out[graph.TailMean]), at(out[graph.TailVar]), at(out[graph.TailShortcutMean]), at(out[graph.TailShortcutVar]))}
 }
 
 // tailApply plans the pass that writes out.

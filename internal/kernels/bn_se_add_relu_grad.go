@@ -67,18 +67,25 @@ func (p *Planner) tailGrad(t tailGrad) Plan {
 	if t.projects() {
 		coefficients[1] = ws.take(int64(3*s.c) * 4)
 	}
-	g := t.grads
-	join := s.gather(tailGradModule, "bn_se_add_relu_grad_channels", maps, slices.Concat(
-		[]Arg{part}, t.norm(t.out), []Arg{at(t.gate()), at(t.out[graph.TailImageMean]), dz},
-		[]Arg{at(g[graph.TailGamma]), at(g[graph.TailBeta]), coefficients[0]},
-		t.shortcutNorm(t.out), []Arg{at(g[graph.TailShortcutGamma]), at(g[graph.TailShortcutBeta]), coefficients[1]},
-		[]Arg{i32(s.n), i32(s.splits), i32(kinds), i32(s.hw), i32(s.c)},
-	)...)
-	join.Bytes = s.part(1, kinds)
-	if t.gate() != nil {
-		join.Bytes += 3 * p.Bytes(t.gate()) // the image means and dz too
+	join := func(dgamma, dbeta, dgamma2, dbeta2 Arg) Launch {
+		l := s.gather(tailGradModule, "bn_se_add_relu_grad_channels", maps, slices.Concat(
+			[]Arg{part}, t.norm(t.out), []Arg{at(t.gate()), at(t.out[graph.TailImageMean]), dz},
+			[]Arg{dgamma, dbeta, coefficients[0]}, t.shortcutNorm(t.out), []Arg{dgamma2, dbeta2, coefficients[1]},
+			[]Arg{i32(s.n), i32(s.splits), i32(kinds), i32(s.hw), i32(s.c)},
+		)...)
+		l.Bytes = s.part(1, kinds)
+		if t.gate() != nil {
+			l.Bytes += 3 * p.Bytes(t.gate()) // the image means and dz too
+		}
+		return l
 	}
-	return Plan{Launches: append(append(launches, join), p.tailGradWrite(t, dz, coefficients)...), Scratch: ws.bytes}
+	g := t.grads
+	if t.attr.Sync > 1 {
+		launches = append(launches, p.syncGradients(&ws, t, maps, s.n*s.hw, coefficients, join)...)
+	} else {
+		launches = append(launches, join(at(g[graph.TailGamma]), at(g[graph.TailBeta]), at(g[graph.TailShortcutGamma]), at(g[graph.TailShortcutBeta])))
+	}
+	return Plan{Launches: append(launches, p.tailGradWrite(t, dz, coefficients)...), Scratch: ws.bytes}
 }
 
 // tailGradSums plans the pass that sums; an identity shortcut's gradient is written by it.

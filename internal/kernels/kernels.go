@@ -114,7 +114,7 @@ func weightsOf(n *graph.Node) []*graph.Value {
 	case graph.BNSEAddReLUGrad:
 		weights := append([]*graph.Value(nil), n.In[graph.TailGradIn+graph.TailW1:graph.TailGradIn+graph.TailB2+1]...)
 		return append(weights, n.Out[graph.TailW1:graph.TailB2+1]...)
-	case graph.SGD, graph.AdamW, graph.LAMB, graph.GlobalNorm, graph.GradSum, graph.Clear, graph.EMA:
+	case graph.SGD, graph.AdamW, graph.LAMB, graph.GlobalNorm, graph.GradSum, graph.Clear, graph.EMA, graph.AllReduce:
 		return append(append([]*graph.Value(nil), n.In...), n.Out...)
 	}
 	return nil
@@ -153,20 +153,33 @@ func (p *Planner) Copied(v *graph.Value) bool { return p.copied[v] }
 func (p *Planner) Copy(v *graph.Value) { p.copied[v] = true }
 
 // Plan is how one node runs: launches in order, and the bytes of workspace that they share. The workspace holds
-// anything at the start and need not survive the node.
+// anything at the start and need not survive the node. What an all_reduce launches from its Collective on may run beside
+// later nodes, so it has memory of its Own, bytes that no other node of its phase uses.
 type Plan struct {
 	Launches []Launch
 	Scratch  int64
+	Own      int64
 }
 
-// Launch is one kernel launch.
+// Launch is one kernel launch, or where there is a Collective what the ranks do in its place.
 type Launch struct {
-	Module      string // file stem: the kernel lies in <Module>.cu
-	Kernel      string // entry point, e.g. "relu_bf16x8"
+	Collective  *Collective // the fields below are empty then, save Bytes
+	Module      string      // file stem: the kernel lies in <Module>.cu
+	Kernel      string      // entry point, e.g. "relu_bf16x8"
 	Grid, Block Dim
 	Shared      int // bytes of dynamic shared memory
 	Args        []Arg
 	Bytes       int64 // that it moves from and to device memory at the least, for achieved GB/s
+}
+
+// Collective takes Count elements of Type, F32 or BF16, at From from every rank. To gets their sums, or with Gather those of all
+// ranks, one rank behind the other. Where Last is not nil, the elements are all from From to the end of that value.
+type Collective struct {
+	Gather   bool
+	Type     Type
+	From, To Arg
+	Count    int64
+	Last     *graph.Value
 }
 
 // Dim is a number of blocks or threads; 0 counts as 1.
@@ -176,7 +189,7 @@ type Dim struct{ X, Y, Z int }
 type Arg struct {
 	Kind   ArgKind
 	Value  *graph.Value
-	Offset int64  // into the workspace
+	Offset int64  // into the workspace or the node's own memory
 	Bits   uint64 // of a number, the low Size bytes
 	Size   int    // bytes of the argument: 4 or 8
 	Table  []Arg
@@ -191,6 +204,7 @@ const (
 	ArgValue                  // address of Value; 0 for nil
 	ArgCopy                   // address of Value's copy in the type of maps, or of Value itself where it has none
 	ArgScratch                // address of byte Offset of the workspace
+	ArgOwn                    // address of byte Offset of the node's own memory
 	ArgTable                  // address of a constant array on the device, 8 bytes an entry of Table
 )
 

@@ -56,4 +56,5 @@ var plans = map[graph.Op]func(*Planner, *graph.Node) (Plan, error){
 	graph.Clear:                   clearAll,
 	graph.EMA:                     ema,
 	graph.GlobalNorm:              globalNorm,
+	graph.AllReduce:               allReduce,
 }

@@ -26,7 +26,7 @@ const parallel = 2
 const workers = 2
 
 // Build compiles the kernels of a folder and the driver, where it has not done so before, and returns the folder that
-// holds libcuda.so.1. An error has what g++ said of each file that does not compile.
+// holds libcuda.so.1 and libnccl.so.2. An error has what g++ said of each file that does not compile.
 func Build(kernelsDir string) (string, error) { return build(kernelsDir, nil) }
 
 // BuildMutated is Build with one text replaced, which must occur exactly once in the named .cu or .cuh file. A test that
@@ -166,7 +166,10 @@ func (b *builder) link(dir string, objects []string) error {
 		}
 	}
 	args := []string{"-shared", "-pthread", "-Wl,-soname,libcuda.so.1", "-o", filepath.Join(dir, "libcuda.so.1")}
-	return b.run("g++", nil, append(append(args, driver...), "-ldl")...)
+	if err := b.run("g++", nil, append(append(args, driver...), "-ldl")...); err != nil {
+		return err
+	}
+	return os.Symlink("libcuda.so.1", filepath.Join(dir, "libnccl.so.2")) // it has NCCL's functions too
 }
 
 // run runs a command whose standard input is text. Its error has what the command said.

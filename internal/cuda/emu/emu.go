@@ -1,5 +1,6 @@
 // Package emu is a CUDA driver for tests on machines without a GPU: a libcuda.so.1 that keeps device memory in host
-// memory and runs our kernels, compiled by g++, with a fiber for each thread. It finds what a device would hide or show
+// memory and runs our kernels, compiled by g++, with a fiber for each thread, and a libnccl.so.2 for ranks that share the process,
+// each with a device of its own. It finds what a device would hide or show
 // once in a thousand runs: threads, blocks and streams run in an order that a seed picks, memory that nothing has
 // written is NaN, and what lies around an allocation is guarded.
 //
@@ -34,6 +35,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -88,16 +90,35 @@ func Seed(seed uint64) { call("senet_emu_seed", uintptr(seed)) }
 // SetMemory sets the size of device memory in bytes; 4 GiB at the start. What is allocated stays.
 func SetMemory(bytes int64) { call("senet_emu_memory", uintptr(bytes)) }
 
-// FailAt makes the n-th call from now, counted from 1, of a function of the driver return a CUresult without doing
-// anything, once: FailAt("cuMemAlloc", 3, 2). The name is that of the documentation, without a version at its end.
+// SetDevices sets how many devices there are, 1 at the start and 8 at most. They are alike and share their memory.
+func SetDevices(n int) { call("senet_emu_devices", uintptr(n)) }
+
+// Trace runs f and returns what was issued to streams meanwhile, a line each: "3 sgd_f32" for a kernel on stream number 3,
+// "4 all_reduce 1000" for a sum of so many elements, "3 waits for 4" where a stream waits for an event recorded on another one,
+// "3 launches a graph". Of work that was captured "captured" stands after the number.
+func Trace(f func()) []string {
+	call("senet_emu_trace", 0, 0)
+	f()
+	buffer := make([]byte, 16<<20)
+	call("senet_emu_trace", uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)))
+	text, _, _ := strings.Cut(string(buffer), "\x00")
+	return strings.Split(strings.TrimSpace(text), "\n")
+}
+
+// FailAt makes the n-th call from now, counted from 1, of a function of the driver or of NCCL return a CUresult or ncclResult_t
+// without doing anything, once: FailAt("cuMemAlloc", 3, 2). The name is that of the documentation, without a version at its end.
 func FailAt(function string, n, result int) {
 	name := C.CString(function)
 	defer C.free(unsafe.Pointer(name))
 	call("senet_emu_fail", uintptr(unsafe.Pointer(name)), uintptr(n), uintptr(result))
 }
 
-// call calls a function of the loaded driver and returns its result, -1 if there is no such function.
+// call calls a function of the driver, which it loads where that is the emulator, and returns its result, -1 if there is no such
+// function.
 func call(name string, args ...uintptr) int {
+	if Running() {
+		load()
+	}
 	var words [11]C.u
 	for i, a := range args {
 		words[i] = C.u(a)

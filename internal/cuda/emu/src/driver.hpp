@@ -1,9 +1,10 @@
 // The emulated driver: what its files share. All of its state is guarded by one lock, which every function of the API
-// holds; only the workers, which run blocks, are outside it.
+// holds, save while it waits for another one's call; only the workers, which run blocks, are outside it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -45,6 +46,7 @@ enum : CUresult {
 
 namespace emu {
 enum { WORKERS = 2 };  // blocks run at once; build.go has it too
+enum { MAX_DEVICES = 8 };
 
 struct Queue;
 
@@ -55,7 +57,8 @@ struct Point {
   bool reached() const;
 };
 
-// Work in a queue. It runs when all points are reached that it waits for.
+// Work in a queue. It runs when all points are reached that it waits for. Where it returns NOT_READY it stays the next in its
+// queue and runs again: some of it may be done, or another rank must do something first.
 struct Operation {
   std::vector<Point> after;
   std::function<CUresult()> run;
@@ -75,10 +78,9 @@ struct Graph {
   uint64_t thread = 0;  // that started the capture
   bool invalid = false;
   bool ended = false;
-  size_t operations() const {
-    size_t n = 0;
-    for (const auto& q : queues) n += q->waiting.size();
-    return n;
+  bool running = false;
+  ~Graph() {
+    for (const auto& q : queues) q->waiting.clear();  // whose points may hold each other's queues
   }
 };
 
@@ -88,6 +90,7 @@ struct Executable {
 };
 
 struct Stream {
+  int device = 0, number = 0;
   std::shared_ptr<Queue> queue = std::make_shared<Queue>();
   unsigned flags = 0;
   int priority = 0;
@@ -98,9 +101,11 @@ struct Stream {
 
 struct Event {
   unsigned flags = 0;
+  int stream = 0;  // number of the one it was recorded on
   bool recorded = false;
   Point point;
-  std::shared_ptr<Graph> capture;                           // that it was recorded in, or NULL
+  bool captured = false;                                    // not to be used outside of the capture
+  std::shared_ptr<Graph> capture;                           // that it was recorded in, while it goes on
   std::shared_ptr<double> at = std::make_shared<double>();  // seconds, once it is reached
 };
 
@@ -121,6 +126,8 @@ struct Allocation {
 // All that the driver holds.
 struct Driver {
   std::mutex lock;
+  std::condition_variable_any called;  // some function has ended
+  uint64_t steps = 0;                  // pieces of work that ran
   uint64_t seed = 1, random = 1;
   size_t total = size_t{4} << 30, used = 0;
   std::map<CUdeviceptr, Allocation> device;  // by address
@@ -132,7 +139,10 @@ struct Driver {
   std::map<Executable*, std::unique_ptr<Executable>> executables;
   std::vector<std::weak_ptr<Graph>> captures;
   Stream null_stream;
-  int primary_users = 0;
+  int devices = 1, primary_users[MAX_DEVICES] = {};
+  int stream_numbers = 0;
+  bool traces = false;
+  std::vector<std::string> trace;
   CUresult sticky = SUCCESS;  // what every call returns since something failed on the device
   std::string fail_function;  // FailAt
   int fail_calls = 0;
@@ -149,6 +159,19 @@ __attribute__((format(printf, 1, 2))) void say(const char* format, ...);
 // What every function does first. It needs a current context unless that is ANY, and returns a device's error.
 enum Needs { NOTHING, CONTEXT };
 CUresult enter(const char* function, Needs);
+int current_device();
+
+// Lets other threads call until one has. A thread that waits for long says so.
+void wait_for_calls();
+
+// Holds the lock.
+struct Guard {
+  Guard() { driver().lock.lock(); }
+  ~Guard() {
+    driver().lock.unlock();
+    driver().called.notify_all();
+  }
+};
 
 // driver_memory.cpp
 // Whether [p, p + bytes) is device memory of one allocation.
@@ -161,9 +184,12 @@ Stream* find_stream(void* handle);  // NULL if there is none; handles 0 to 2 are
 uint64_t this_thread();
 // Appends work to a stream, or to the graph that it is captured into.
 CUresult issue(Stream*, std::function<CUresult()>);
+// Notes what is issued to a stream, if a test wants to know.
+void trace(const Stream*, const std::string& what);
 CUresult force(const Point&);  // runs what must run until the point is reached
-CUresult force_all();
-CUresult run_graph(const Graph&);
+CUresult force_all(int device = current_device());
+CUresult run_graph(Graph&);  // a part; NOT_READY where there is more
+void shuffle(std::vector<Queue*>*);
 // Whether a capture in progress forbids a call that would wait or allocate; such a call breaks the capture.
 CUresult forbidden_in_capture();
 
@@ -175,6 +201,6 @@ Outcome run_blocks(const Function&, const Launch&, std::string* why);
 }  // namespace emu
 
 #define API extern "C" __attribute__((visibility("default"))) CUresult
-#define ENTER(needs)                                     \
-  std::lock_guard<std::mutex> guard(emu::driver().lock); \
+#define ENTER(needs) \
+  emu::Guard guard;  \
   if (const CUresult entered = emu::enter(__func__, emu::needs)) return entered

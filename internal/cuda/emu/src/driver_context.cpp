@@ -5,11 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <chrono>
+
 namespace emu {
 namespace {
-// One device, one context: any address will do.
-char context;
-thread_local void* current;
+// A context for each device: any addresses will do.
+char contexts[MAX_DEVICES];
+thread_local char* current;
+
+bool exists(CUdevice device) { return device >= 0 && device < driver().devices; }
+bool in_use(const char* context) { return context && driver().primary_users[context - contexts] > 0; }
 }  // namespace
 
 // Never destroyed: other threads may still call when the process ends.
@@ -46,7 +51,15 @@ CUresult enter(const char* function, Needs needs) {
   }
   if (needs == NOTHING) return SUCCESS;
   if (d.sticky) return d.sticky;
-  return current == &context ? SUCCESS : INVALID_CONTEXT;
+  return in_use(current) ? SUCCESS : INVALID_CONTEXT;
+}
+
+int current_device() { return static_cast<int>(current - contexts); }
+
+void wait_for_calls() {
+  Driver& d = driver();
+  static const auto LONG = std::chrono::seconds(20);
+  if (d.called.wait_for(d.lock, LONG) == std::cv_status::timeout) say("waited for 20 s for a call of another thread");
 }
 }  // namespace emu
 
@@ -60,6 +73,23 @@ extern "C" __attribute__((visibility("default"))) void senet_emu_seed(uint64_t s
 extern "C" __attribute__((visibility("default"))) void senet_emu_memory(size_t bytes) {
   std::lock_guard<std::mutex> guard(driver().lock);
   driver().total = bytes;
+}
+
+extern "C" __attribute__((visibility("default"))) void senet_emu_devices(int count) {
+  std::lock_guard<std::mutex> guard(driver().lock);
+  driver().devices = count;
+}
+
+// Starts to note what is issued, or with a buffer stops and copies the notes there.
+extern "C" __attribute__((visibility("default"))) size_t senet_emu_trace(char* buffer, size_t size) {
+  std::lock_guard<std::mutex> guard(driver().lock);
+  Driver& d = driver();
+  d.traces = buffer == nullptr;
+  std::string all;
+  for (const std::string& line : d.trace) all += line + '\n';
+  d.trace.clear();
+  if (all.size() < size) memcpy(buffer, all.c_str(), all.size() + 1);
+  return all.size();
 }
 
 extern "C" __attribute__((visibility("default"))) void senet_emu_fail(const char* function, int calls,
@@ -83,34 +113,35 @@ API cuDriverGetVersion(int* version) {
 
 API cuDeviceGetCount(int* count) {
   ENTER(NOTHING);
-  *count = 1;
+  *count = driver().devices;
   return SUCCESS;
 }
 
 API cuDeviceGet(CUdevice* device, int ordinal) {
   ENTER(NOTHING);
-  if (ordinal != 0) return INVALID_DEVICE;
-  *device = 0;
+  if (!exists(ordinal)) return INVALID_DEVICE;
+  *device = ordinal;
   return SUCCESS;
 }
 
 API cuDeviceGetName(char* name, int length, CUdevice device) {
   ENTER(NOTHING);
-  if (device != 0) return INVALID_DEVICE;
+  if (!exists(device)) return INVALID_DEVICE;
   snprintf(name, static_cast<size_t>(length), "Emulated GPU");
   return SUCCESS;
 }
 
 API cuDeviceGetUuid_v2(unsigned char* uuid, CUdevice device) {
   ENTER(NOTHING);
-  if (device != 0) return INVALID_DEVICE;
+  if (!exists(device)) return INVALID_DEVICE;
   memset(uuid, 0xe5, 16);
+  uuid[0] = static_cast<unsigned char>(device);
   return SUCCESS;
 }
 
 API cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
   ENTER(NOTHING);
-  if (device != 0) return INVALID_DEVICE;
+  if (!exists(device)) return INVALID_DEVICE;
   *bytes = driver().total;
   return SUCCESS;
 }
@@ -118,7 +149,7 @@ API cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
 // Those of an H100 SXM by number; all others are 0.
 API cuDeviceGetAttribute(int* value, int attribute, CUdevice device) {
   ENTER(NOTHING);
-  if (device != 0) return INVALID_DEVICE;
+  if (!exists(device)) return INVALID_DEVICE;
   static const std::map<int, int> values = {
       {1, MAX_THREADS},  // threads of a block
       {2, 1024},
@@ -155,14 +186,14 @@ API cuDeviceGetAttribute(int* value, int attribute, CUdevice device) {
 
 API cuDevicePrimaryCtxRetain(void** c, CUdevice device) {
   ENTER(NOTHING);
-  if (device != 0) return INVALID_DEVICE;
-  driver().primary_users++;
-  *c = &context;
+  if (!exists(device)) return INVALID_DEVICE;
+  driver().primary_users[device]++;
+  *c = &contexts[device];
   return SUCCESS;
 }
 
-// A context that nobody holds is gone, with all memory and whatever failed in it.
-static CUresult destroy_context() {
+// Contexts that nobody holds are gone, with all memory and whatever failed in them: all at once, with the last.
+static CUresult destroy_contexts() {
   Driver& d = driver();
   const CUresult guards = d.sticky ? SUCCESS : check_guards();
   free_all();
@@ -180,22 +211,25 @@ static CUresult destroy_context() {
 API cuDevicePrimaryCtxRelease_v2(CUdevice device) {
   ENTER(NOTHING);
   Driver& d = driver();
-  if (device != 0 || d.primary_users == 0) return INVALID_CONTEXT;
-  if (--d.primary_users > 0) return SUCCESS;
-  const CUresult ran = d.sticky ? SUCCESS : force_all();
-  const CUresult destroyed = destroy_context();
+  if (device < 0 || device >= MAX_DEVICES || d.primary_users[device] == 0) return INVALID_CONTEXT;
+  const CUresult ran = d.sticky || d.primary_users[device] > 1 ? SUCCESS : force_all(device);
+  d.primary_users[device]--;
+  for (const int users : d.primary_users)
+    if (users > 0) return ran;
+  const CUresult destroyed = destroy_contexts();
   return ran ? ran : destroyed;
 }
 
 API cuDevicePrimaryCtxReset_v2(CUdevice device) {
   ENTER(NOTHING);
-  return device == 0 ? destroy_context() : INVALID_DEVICE;
+  return exists(device) ? destroy_contexts() : INVALID_DEVICE;
 }
 
-API cuDevicePrimaryCtxGetState(CUdevice, unsigned* flags, int* active) {
+API cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* active) {
   ENTER(NOTHING);
+  if (!exists(device)) return INVALID_DEVICE;
   *flags = 0;
-  *active = driver().primary_users > 0;
+  *active = driver().primary_users[device] > 0;
   return SUCCESS;
 }
 
@@ -206,8 +240,9 @@ API cuDevicePrimaryCtxSetFlags_v2(CUdevice, unsigned) {
 
 API cuCtxSetCurrent(void* c) {
   ENTER(NOTHING);
-  if (c && (c != &context || driver().primary_users == 0)) return INVALID_CONTEXT;
-  current = c;
+  char* const context = static_cast<char*>(c);
+  if (c && (context < contexts || context >= contexts + MAX_DEVICES || !in_use(context))) return INVALID_CONTEXT;
+  current = context;
   return SUCCESS;
 }
 
@@ -219,7 +254,7 @@ API cuCtxGetCurrent(void** c) {
 
 API cuCtxGetDevice(CUdevice* device) {
   ENTER(CONTEXT);
-  *device = 0;
+  *device = current_device();
   return SUCCESS;
 }
 

@@ -44,19 +44,28 @@ CUresult forbidden_in_capture() {
   return result;
 }
 
-CUresult run_graph(const Graph& g) {
-  size_t left = g.operations();
-  for (const auto& q : g.queues) q->done = 0;
-  while (left > 0) {
-    Queue& q = *g.queues[draw(g.queues.size())];
-    if (!runs_next(q)) continue;
-    const Operation& o = q.waiting[q.done];
-    if (o.run)
-      if (const CUresult r = o.run()) return r;
-    q.done++;
-    left--;
-  }
-  return SUCCESS;
+CUresult run_graph(Graph& g) {
+  Driver& d = driver();
+  do {
+    std::vector<Queue*> can;
+    for (const auto& q : g.queues)
+      if (runs_next(*q)) can.push_back(q.get());
+    if (can.empty()) return SUCCESS;
+    shuffle(&can);
+    const uint64_t before = d.steps;
+    for (Queue* q : can) {
+      const Operation& o = q->waiting[q->done];
+      const CUresult r = o.run ? o.run() : SUCCESS;
+      if (r != NOT_READY) {
+        q->done++;
+        d.steps++;
+      }
+      if (r && r != NOT_READY) return r;
+      if (d.steps != before) break;
+    }
+    if (d.steps == before) return NOT_READY;
+  } while (draw(8));  // now and then other streams go on
+  return NOT_READY;
 }
 }  // namespace emu
 
@@ -97,6 +106,11 @@ API cuStreamEndCapture(void* stream, void** graph) {
     other.second->capture = nullptr;
     other.second->capture_queue = nullptr;
     other.second->captures_first = false;
+  }
+  for (const auto& e : d.events) {
+    if (e.second->capture != g) continue;
+    e.second->capture = nullptr;
+    e.second->point = {};
   }
   std::vector<std::weak_ptr<Graph>> others;
   for (const auto& weak : d.captures)
@@ -164,5 +178,15 @@ API cuGraphLaunch(void* executable, void* stream) {
   Stream* s = find_stream(stream);
   if (found == d.executables.end() || !s) return INVALID_HANDLE;
   const std::shared_ptr<Graph> g = found->second->graph;
-  return issue(s, [g] { return run_graph(*g); });
+  trace(s, "launches a graph");
+  const auto started = std::make_shared<bool>(false);
+  return issue(s, [g, started]() -> CUresult {
+    if (!*started && g->running) return NOT_READY;  // a graph runs once at a time
+    if (!*started)
+      for (const auto& q : g->queues) q->done = 0;
+    *started = g->running = true;
+    const CUresult r = run_graph(*g);
+    g->running = r == NOT_READY;
+    return r;
+  });
 }

@@ -196,5 +196,6 @@ API cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned gr
     w->words.push_back(0);
     memcpy(&w->words.back(), params[i], f->kernel[0]->sizes[i]);
   }
+  trace(s, f->kernel[0]->name);
   return issue(s, [w] { return w->run(); });
 }

@@ -15,21 +15,36 @@ bool ready(const Queue& q) {
 }
 
 CUresult run_first(Queue* q) {
-  const Operation first = std::move(q->waiting.front());
-  q->waiting.pop_front();
+  const Operation& first = q->waiting.front();
   const CUresult r = first.run ? first.run() : SUCCESS;
+  if (r == NOT_READY) return SUCCESS;
+  q->waiting.pop_front();
   q->done++;
+  driver().steps++;
   if (r) driver().sticky = r;
   return r;
 }
 
-// Runs an operation of any stream that has one which can run.
+// Runs a piece of the work of any stream that has some which can run.
 CUresult run_any() {
   std::vector<Queue*> can;
   for (const auto& s : driver().streams)
     if (ready(*s.second->queue)) can.push_back(s.second->queue.get());
   if (ready(*driver().null_stream.queue)) can.push_back(driver().null_stream.queue.get());
-  return can.empty() ? SUCCESS : run_first(can[draw(can.size())]);
+  shuffle(&can);
+  const uint64_t before = driver().steps;
+  for (Queue* q : can) {
+    const CUresult r = run_first(q);
+    if (r || driver().steps != before) return r;
+  }
+  return SUCCESS;
+}
+
+// Runs a piece of what must be done before the point is reached. What an operation waits for was issued before it, so this ends.
+CUresult run_towards(const Point& point) {
+  for (const Point& p : point.queue->waiting.front().after)
+    if (!p.reached()) return run_towards(p);
+  return run_first(point.queue.get());
 }
 
 double seconds() {
@@ -72,6 +87,15 @@ Stream* find_stream(void* handle) {
   return found == driver().streams.end() ? nullptr : found->second.get();
 }
 
+void shuffle(std::vector<Queue*>* queues) {
+  for (size_t i = queues->size(); i > 0; i--) std::swap((*queues)[i - 1], (*queues)[draw(i)]);
+}
+
+void trace(const Stream* s, const std::string& what) {
+  Driver& d = driver();
+  if (d.traces) d.trace.push_back(std::to_string(s->number) + (s->capture ? " captured " : " ") + what);
+}
+
 CUresult issue(Stream* s, std::function<CUresult()> run) {
   if (s->capture) {
     if (s->capture->invalid) return CAPTURE_INVALIDATED;
@@ -83,27 +107,25 @@ CUresult issue(Stream* s, std::function<CUresult()> run) {
 }
 
 CUresult force(const Point& point) {
+  const Driver& d = driver();
   const bool wander = draw(2);  // else only what must run does
   while (!point.reached()) {
-    if (wander && draw(2)) {
-      if (const CUresult r = run_any()) return r;
-      continue;
-    }
-    // What an operation waits for was issued before it, so this ends.
-    const std::vector<Point> after = point.queue->waiting.front().after;
-    for (const Point& p : after)
-      if (const CUresult r = force(p)) return r;
-    if (point.reached()) break;  // work that was waited for can bring along more
-    if (ready(*point.queue))
-      if (const CUresult r = run_first(point.queue.get())) return r;
+    if (d.sticky) return d.sticky;
+    const uint64_t before = d.steps;
+    CUresult r = wander && draw(2) ? run_any() : SUCCESS;
+    if (!r && d.steps == before) r = run_towards(point);
+    if (!r && d.steps == before) r = run_any();  // it waits for another rank, whose device goes on
+    if (r) return r;
+    if (d.steps == before) wait_for_calls();
   }
   return SUCCESS;
 }
 
-CUresult force_all() {
+CUresult force_all(int device) {
   Driver& d = driver();
   std::vector<Point> ends = {{d.null_stream.queue, d.null_stream.queue->issued}};
-  for (const auto& s : d.streams) ends.push_back({s.second->queue, s.second->queue->issued});
+  for (const auto& s : d.streams)
+    if (s.second->device == device) ends.push_back({s.second->queue, s.second->queue->issued});
   for (size_t i = ends.size(); i > 0; i--) {
     std::swap(ends[i - 1], ends[draw(i)]);
     if (const CUresult r = force(ends[i - 1])) return r;
@@ -117,6 +139,8 @@ using namespace emu;
 API cuStreamCreateWithPriority(void** stream, unsigned flags, int priority) {
   ENTER(CONTEXT);
   auto s = std::make_unique<Stream>();
+  s->device = current_device();
+  s->number = ++driver().stream_numbers;
   s->flags = flags;
   s->priority = priority;
   *stream = s.get();
@@ -181,8 +205,9 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
   Stream* s = find_stream(stream);
   const Event* e = find_event(event);
   if (!s || !e) return INVALID_HANDLE;
+  trace(s, "waits for " + std::to_string(e->stream));
   if (!e->recorded) return SUCCESS;
-  if (e->capture && !e->capture->ended) {
+  if (e->capture) {
     if (s->capture && s->capture != e->capture) return CAPTURE_MERGE;
     if (!s->capture) {  // the stream joins
       s->capture = e->capture;
@@ -192,7 +217,7 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     append(s->capture_queue.get(), {{e->point}, nullptr});
     return SUCCESS;
   }
-  if (e->capture) return CAPTURED_EVENT;
+  if (e->captured) return CAPTURED_EVENT;
   if (s->capture) {
     s->capture->invalid = true;
     return CAPTURE_ISOLATION;
@@ -231,6 +256,8 @@ API cuEventRecord(void* event, void* stream) {
   Stream* s = find_stream(stream);
   if (!e || !s) return INVALID_HANDLE;
   e->capture = s->capture;
+  e->captured = s->capture != nullptr;
+  e->stream = s->number;
   if (s->capture) {
     if (s->capture->invalid) return CAPTURE_INVALIDATED;
     e->recorded = true;
@@ -253,7 +280,7 @@ API cuEventQuery(void* event) {
   ENTER(CONTEXT);
   const Event* e = find_event(event);
   if (!e) return INVALID_HANDLE;
-  if (e->capture) return CAPTURED_EVENT;
+  if (e->captured) return CAPTURED_EVENT;
   if (!e->recorded || e->point.reached()) return SUCCESS;
   const CUresult r = run_any();
   return r ? r : NOT_READY;
@@ -263,7 +290,7 @@ API cuEventSynchronize(void* event) {
   ENTER(CONTEXT);
   const Event* e = find_event(event);
   if (!e) return INVALID_HANDLE;
-  if (e->capture) return CAPTURED_EVENT;
+  if (e->captured) return CAPTURED_EVENT;
   return e->recorded ? force(e->point) : SUCCESS;
 }
 
@@ -272,7 +299,7 @@ enum { DISABLE_TIMING = 2 };
 static CUresult elapsed(float* milliseconds, void* start, void* end) {
   const Event *a = find_event(start), *b = find_event(end);
   if (!a || !b || !a->recorded || !b->recorded || ((a->flags | b->flags) & DISABLE_TIMING)) return INVALID_HANDLE;
-  if (a->capture || b->capture) return CAPTURED_EVENT;
+  if (a->captured || b->captured) return CAPTURED_EVENT;
   if (!a->point.reached() || !b->point.reached()) return NOT_READY;
   *milliseconds = static_cast<float>((*b->at - *a->at) * 1e3);
   return SUCCESS;
