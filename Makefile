@@ -61,8 +61,7 @@ test: lint ## Check and test everything, as CI does
 .PHONY: race
 race: kernels ## Run the tests of concurrent packages with the race detector
 	@scripts/deps.sh mpi data
-	go test -race -timeout 20m ./internal/{cli,cpu,data,dist,train}/...
-	go test -race -short ./internal/cuda/...
+	go test -race -short -timeout 20m ./internal/{cli,cpu,cuda,data,dist,train}/...
 
 .PHONY: fuzz
 fuzz: kernels ## Run each fuzz target for FUZZTIME (30s)

@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/pytorch/install.sh
+scripts/deps.sh onnx
 exec .deps/venv/bin/python bench/cpu_compare.py "$@"
