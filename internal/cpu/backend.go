@@ -1,4 +1,4 @@
-// Package cpu runs programs on the processor: wide 3x3 convolutions by Winograd's algorithm, the others
+// Package cpu runs programs on the processor: wide 3x3 convolutions by Winograd's algorithm, some gradients of weights by products of its own, the others
 // and matrix products by oneDNN, all else by fused vectorised loops of its own (AVX2 or AVX-512, chosen at run time). Feature maps are
 // kept NHWC: with oneDNN 3.2 its convolutions are then about a tenth faster than on its blocked
 // layouts, and our loops need no second form. Convolution weights lie in the layout oneDNN prefers.

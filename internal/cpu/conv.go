@@ -69,6 +69,26 @@ func (c *compiler) direct(p *C.senet_primitive, likes *C.senet_layout) convoluti
 	}
 }
 
+// bindKernel gives a kernel the addresses of a convolution's operands and workspace.
+type bindKernel func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) (run func())
+
+// ours is a convolution by a kernel of our own, which likes weights as (r, s, c, k).
+func (c *compiler) ours(s C.senet_conv_shape, scratch C.int64_t, bind bindKernel) (convolution, error) {
+	v := convolution{scratch: int64(scratch)}
+	if err := message(C.senet_layout_taps(&s, &v.likes)); err != nil {
+		return v, err
+	}
+	c.own(v.likes)
+	v.bind = func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() error {
+		run := bind(m, scratch, args)
+		return func() error {
+			run()
+			return nil
+		}
+	}
+	return v, nil
+}
+
 // weightArgument is the position of the weight, or of its gradient, among the operands of every convolution.
 const weightArgument = 1
 
@@ -226,32 +246,6 @@ func convGradInput(c *compiler, n *graph.Node) (*op, error) {
 		return nil, err
 	}
 	return c.weighted(c.direct(p, likes), shape, false, dy, w, dx)
-}
-
-// convGradWeight stores the gradient in its parameter's layout: the update runs over the raw floats of both.
-func convGradWeight(c *compiler, n *graph.Node) (*op, error) {
-	dy, x, dw, db := n.In[0], n.In[1], n.Out[0], n.Out[1]
-	shape := convShape(x.Shape, dw.Shape, dy.Shape, n.Attr.(graph.ConvAttr))
-	if w := c.weights[c.gradOf[dw]]; w != nil {
-		c.weights[dw] = w
-	}
-	if db == nil && winogradFits(shape) {
-		v, err := c.winogradGradWeight(shape)
-		if err != nil {
-			return nil, err
-		}
-		return c.weighted(v, shape, true, dy, dw, x)
-	}
-	operands := []*graph.Value{dy, dw, x}
-	if db != nil {
-		operands = append(operands, db)
-	}
-	var likes *C.senet_layout
-	var p *C.senet_primitive
-	if err := message(C.senet_conv_grad_weight_new(c.b.engine, &shape, cbool(db != nil), &likes, &p)); err != nil {
-		return nil, err
-	}
-	return c.weighted(c.direct(p, likes), shape, true, operands...)
 }
 
 // foldBN folds in plain order and then copies to the layout of the convolution. A weight that early_squeeze

@@ -154,6 +154,20 @@ func TestLargeMaps(t *testing.T) {
 	}
 }
 
+// The gradient of a pooling of 16 MiB and more, which is stored past the caches.
+func TestLargePoolGrad(t *testing.T) {
+	f := newFixture()
+	attr := graph.PoolAttr{Kernel: 3, Stride: 2, Pad: 1}
+	x, y := f.value(f.normal(16*513*512, 0, 1), 1, 16, 513, 512), f.out(1, 16, 257, 256)
+	position := f.out(y.Shape...)
+	position.DType = graph.Uint8
+	dy, dx := f.value(f.normal(y.Shape.Elems(), 0, 1), y.Shape...), f.out(x.Shape...)
+	f.node(graph.MaxPool, attr, []*graph.Value{x}, []*graph.Value{y, position})
+	f.node(graph.MaxPoolGrad, attr, []*graph.Value{dy, position}, []*graph.Value{dx})
+	want := wanted(t, f, dx)
+	onEach(t, func(t *testing.T, b backend.Backend) { near(t, "dx", f.run(t, b)(dx), want, 1e-6) })
+}
+
 // A NaN is never hidden: it reaches the output, the loss or the norm, which the training loop checks.
 func TestNaN(t *testing.T) {
 	onEach(t, func(t *testing.T, b backend.Backend) {

@@ -9,7 +9,9 @@
 
 namespace plan {
 #include "rows.hpp"
+#include "blocks.hpp"
 #include "winograd_plan.hpp"
+#include "conv_grad_weight_plan.hpp"
 }  // namespace plan
 
 #define DECLARE(name)                      \
@@ -51,6 +53,10 @@ int64_t senet_winograd_conv_scratch(int n, int h, int w, int c, int k, int threa
 
 int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k) {
   return plan::WinogradGradPlan(n, h, w, c, k).floats() * 4;
+}
+
+int64_t senet_conv_grad_weight_scratch(int64_t pixels, int c, int k, int r, int s, int threads) {
+  return plan::GradWeightPlan(pixels, c, k, r, s).floats(r, threads) * 4;
 }
 
 int64_t senet_norm_blocks(int64_t count) { return plan::norm_blocks(count); }

@@ -200,6 +200,16 @@ typedef struct {
 } senet_winograd_grad_weight_args;
 int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k);
 
+// The gradient of a convolution's weight by products of matrices; see conv_grad_weight.hpp.
+typedef struct {
+  int n, h, w, c, k, r, s, p, q, stride, pad, threads;
+  const float *x, *dy;  // (n, h, w, c), (n, p, q, k)
+  float* dw;            // (r, s, c, k)
+  void* scratch;        // senet_conv_grad_weight_scratch bytes
+} senet_conv_grad_weight_args;
+// pixels is n p q.
+int64_t senet_conv_grad_weight_scratch(int64_t pixels, int c, int k, int r, int s, int threads);
+
 // out (n, c) = sigmoid(w2 relu(w1 z + b1) + b2)
 typedef struct {
   int n, c, r;
@@ -315,7 +325,7 @@ int64_t senet_norm_blocks(int64_t count);
   K(avg_pool_grad) K(max_pool) K(max_pool_grad) K(scale) K(scale_grad) K(gate_add_relu)                  \
   K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(binary_cross_entropy) K(binary_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
   K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(adamw) K(lamb) K(grad_sum) K(clear) K(ema)         \
-  K(global_norm) K(all_reduce) K(winograd_conv) K(winograd_grad_weight)
+  K(global_norm) K(all_reduce) K(winograd_conv) K(winograd_grad_weight) K(conv_grad_weight)
 // clang-format on
 
 #define SENET_DECLARE(name) void senet_##name(const senet_##name##_args* a);

@@ -40,25 +40,30 @@ struct Span {
 };
 
 void max_pool_grad(const senet_max_pool_grad_args& t) {
+  const int64_t row = int64_t(t.q) * t.c;
+  const bool past = int64_t(t.n) * t.h * t.w * t.c >= kPastCaches && t.c % 16 == 0;
 #pragma omp parallel for schedule(static) collapse(2)
   for (int i = 0; i < t.n; i++) {
     for (int y = 0; y < t.h; y++) {
       const Span ps(y, t.kernel, t.stride, t.pad, t.p);
-      for (int x = 0; x < t.w; x++) {
+      float* dx = t.dx + (int64_t(i) * t.h + y) * t.w * t.c;
+      for (int x = 0; x < t.w; x++, dx += t.c) {
         const Span qs(x, t.kernel, t.stride, t.pad, t.q);
-        float* dx = t.dx + ((int64_t(i) * t.h + y) * t.w + x) * t.c;
+        const int64_t first = (int64_t(i) * t.p + ps.first) * row + qs.first * t.c;
+        const int here = (y + t.pad - ps.first * t.stride) * t.kernel + x + t.pad - qs.first * t.stride;
         each_vector(t.c, [&](int ch, auto io) {
           Vec total = zero();
-          for (int p = ps.first; p < ps.last; p++) {
-            for (int q = qs.first; q < qs.last; q++) {
-              const int64_t from = ((int64_t(i) * t.p + p) * t.q + q) * t.c + ch;
-              const int here = (y + t.pad - p * t.stride) * t.kernel + x + t.pad - q * t.stride;
+          for (int p = 0; p < ps.last - ps.first; p++) {
+            for (int q = 0; q < qs.last - qs.first; q++) {
+              const int64_t from = first + p * row + q * t.c + ch;
               Bytes position{};
               std::memcpy(&position, t.position + from, io.count());
-              total += __builtin_convertvector(position, Ints) == here ? io.get(t.dy + from) : zero();
+              const Ints wins =
+                  __builtin_convertvector(position == uint8_t(here - (p * t.kernel + q) * t.stride), Ints);
+              total += (Vec)((Ints)io.get(t.dy + from) & wins);
             }
           }
-          io.put(dx + ch, total);
+          io.put(dx + ch, total, past);
         });
       }
     }

@@ -22,31 +22,11 @@ func winogradFits(s C.senet_conv_shape) bool {
 		s.n*high*wide >= 48 && s.h*s.w >= 8*high*wide // half of what tiles compute is wanted: 5x5 is too small, 6x6 is not
 }
 
-// bindKernel gives a kernel the addresses of a convolution's operands and workspace.
-type bindKernel func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) (run func())
-
-// winograd is a convolution by our own kernel, which likes weights as (3, 3, c, k).
-func (c *compiler) winograd(s C.senet_conv_shape, scratch C.int64_t, bind bindKernel) (convolution, error) {
-	v := convolution{scratch: int64(scratch)}
-	if err := message(C.senet_layout_taps(&s, &v.likes)); err != nil {
-		return v, err
-	}
-	c.own(v.likes)
-	v.bind = func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() error {
-		run := bind(m, scratch, args)
-		return func() error {
-			run()
-			return nil
-		}
-	}
-	return v, nil
-}
-
 // winogradConv is the forward convolution of n with its bias and, if whole, all the epilogue.
 func (c *compiler) winogradConv(n *graph.Node, s C.senet_conv_shape, whole bool) (convolution, error) {
 	threads := C.int(c.b.threads)
 	bytes := C.senet_winograd_conv_scratch(s.n, s.h, s.w, s.c, s.k, threads)
-	return c.winograd(s, bytes, func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
+	return c.ours(s, bytes, func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
 		a := &C.senet_winograd_conv_args{
 			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k, threads: threads,
 			x: (*C.float)(args[0]), weight: (*C.float)(args[weightArgument]), y: (*C.float)(args[2]),
@@ -63,7 +43,7 @@ func (c *compiler) winogradConv(n *graph.Node, s C.senet_conv_shape, whole bool)
 func (c *compiler) winogradGradInput(s C.senet_conv_shape) (convolution, error) {
 	threads := C.int(c.b.threads)
 	bytes := C.senet_winograd_conv_scratch(s.n, s.h, s.w, s.k, s.c, threads)
-	return c.winograd(s, bytes, func(_ *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
+	return c.ours(s, bytes, func(_ *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
 		a := &C.senet_winograd_conv_args{
 			n: s.n, h: s.h, w: s.w, c: s.k, k: s.c, flip: 1, threads: threads,
 			x: (*C.float)(args[0]), weight: (*C.float)(args[weightArgument]), y: (*C.float)(args[2]), scratch: scratch,
@@ -74,7 +54,7 @@ func (c *compiler) winogradGradInput(s C.senet_conv_shape) (convolution, error) 
 
 func (c *compiler) winogradGradWeight(s C.senet_conv_shape) (convolution, error) {
 	bytes := C.senet_winograd_grad_weight_scratch(s.n, s.h, s.w, s.c, s.k)
-	return c.winograd(s, bytes, func(_ *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
+	return c.ours(s, bytes, func(_ *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
 		a := &C.senet_winograd_grad_weight_args{
 			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k,
 			dy: (*C.float)(args[0]), dw: (*C.float)(args[weightArgument]), x: (*C.float)(args[2]), scratch: scratch,

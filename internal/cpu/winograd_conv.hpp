@@ -58,9 +58,9 @@ static void winograd_inputs(const senet_winograd_conv_args& t, const WinogradPla
 static void winograd_products(const senet_winograd_conv_args& t, const WinogradPlan& p, int count, int point,
                               const float* U, const float* V, float* M) {
   for (int d = 0; d < p.depths; d++)
-    point_product<kDepth, 1>(count, std::min(kDepth, t.c - d * kDepth),
-                             V + (d * kPoints + point) * matrix(p.chunk, kDepth),
-                             U + d * p.u + point * matrix(kDepth, kWidth), M + point * matrix(p.chunk, kWidth), d > 0);
+    block_product<kDepth>(
+        count, std::min(kDepth, t.c - d * kDepth), V + (d * kPoints + point) * matrix(p.chunk, kDepth), 1,
+        U + d * p.u + point * matrix(kDepth, kWidth), kWidth, M + point * matrix(p.chunk, kWidth), d > 0);
 }
 
 // All threads share a chunk.

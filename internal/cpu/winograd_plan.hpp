@@ -3,9 +3,7 @@
 // shape alone, never on the number of threads, so results do not either.
 
 constexpr int kPoints = 36;
-constexpr int kDepth = 64;  // input channels in a block
-constexpr int kWidth = 32;  // output channels in a block
-constexpr int kSkew = 16;   // floats after a point's matrix, so that not all fall into the same sets of a cache
+constexpr int kSkew = 16;  // floats after a point's matrix, so that not all fall into the same sets of a cache
 
 // Floats of transformed weights, and of tiles, that threads that work together hold at a time: 10 MB each, for 256 x 256 weights.
 constexpr int64_t kHeld = int64_t(kPoints) * 256 * 264;
@@ -15,15 +13,8 @@ struct Tiles {
   Tiles(int n, int h, int w) : high((h + 3) / 4), wide((w + 3) / 4), image(high * wide), all(n * image) {}
 };
 
-static inline int blocks(int count, int block) { return (count + block - 1) / block; }
-
 // A matrix a point: rows of width floats.
 static inline int64_t matrix(int rows, int width) { return int64_t(rows) * width + kSkew; }
-
-// The size of chunks of about most of all things, as even as multiples of step allow.
-static inline int even(int all, int most, int step) {
-  return blocks(blocks(all, blocks(all, std::max(most, step))), step) * step;
-}
 
 // The forward convolution. With 128 channels of 16x28x28 a chunk for each thread took 2.8 ms, a shared one 4.0; more
 // than 128 leave too few tiles in L2. Alone, 24 tiles of 64 channels and 12 of 128 were best of 12 to 48.
