@@ -17,11 +17,15 @@ func convGradWeight(c *compiler, n *graph.Node) (*op, error) {
 	if w := c.weights[c.gradOf[dw]]; w != nil {
 		c.weights[dw] = w
 	}
-	own := c.winogradGradWeight
-	if !winogradFits(shape) {
+	var own func(C.senet_conv_shape) (convolution, error)
+	switch {
+	case db != nil: // oneDNN sums the bias's gradient in the same pass
+	case winogradGradWeightFits(shape):
+		own = c.winogradGradWeight
+	case productsFit(shape):
 		own = c.productGradWeight
 	}
-	if db == nil && (winogradFits(shape) || productsFit(shape)) {
+	if own != nil {
 		v, err := own(shape)
 		if err != nil {
 			return nil, err

@@ -46,8 +46,8 @@ static void slice_product(const senet_conv_grad_weight_args& t, const GradWeight
       const int ahead = count + next * i / products, rows = count + next * (i + 1) / products - ahead;
       prefetch_rows(dy + ahead * t.k, t.k, rows, t.k);
       if (direct) prefetch_rows(x + ahead * t.c, t.c, rows, width);
-      block_product<1>(std::min(kDepth, depth - a * kDepth), count, x + (a - a0) * kDepth, step, dy + b * kWidth, t.k,
-                       M + (int64_t(a) * p.widths + b) * kDepth * kWidth, first > begin);
+      block_product<1>(std::min(kDepth, depth - a * kDepth), count, kWidth, x + (a - a0) * kDepth, step,
+                       dy + b * kWidth, t.k, M + (int64_t(a) * p.widths + b) * kDepth * kWidth, first > begin);
     }
   }
 }

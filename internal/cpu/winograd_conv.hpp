@@ -54,13 +54,14 @@ static void winograd_inputs(const senet_winograd_conv_args& t, const WinogradPla
   transform_tile<ToPoints, kDepth>(square, V, kPoints * matrix(p.chunk, kDepth), matrix(p.chunk, kDepth));
 }
 
-// The products of a point's inputs of count tiles with a block of its weights.
-static void winograd_products(const senet_winograd_conv_args& t, const WinogradPlan& p, int count, int point,
+// The products of a point's inputs of count tiles with block b of its weights.
+static void winograd_products(const senet_winograd_conv_args& t, const WinogradPlan& p, int count, int point, int b,
                               const float* U, const float* V, float* M) {
   for (int d = 0; d < p.depths; d++)
-    block_product<kDepth>(
-        count, std::min(kDepth, t.c - d * kDepth), V + (d * kPoints + point) * matrix(p.chunk, kDepth), 1,
-        U + d * p.u + point * matrix(kDepth, kWidth), kWidth, M + point * matrix(p.chunk, kWidth), d > 0);
+    block_product<kDepth>(count, std::min(kDepth, t.c - d * kDepth), std::min(kWidth, t.k - b * kWidth),
+                          V + (d * kPoints + point) * matrix(p.chunk, kDepth), 1,
+                          U + d * p.u + point * matrix(kDepth, kWidth), kWidth, M + point * matrix(p.chunk, kWidth),
+                          d > 0);
 }
 
 // All threads share a chunk.
@@ -83,7 +84,8 @@ static void winograd_shared(const senet_winograd_conv_args& t, const WinogradPla
 #pragma omp barrier
 #pragma omp for schedule(static) collapse(2)
       for (int point = 0; point < kPoints; point++)
-        for (int i = 0; i < range; i++) winograd_products(t, p, count, point, U + i * p.depths * p.u, V, M + i * block);
+        for (int i = 0; i < range; i++)
+          winograd_products(t, p, count, point, b + i, U + i * p.depths * p.u, V, M + i * block);
 #pragma omp for schedule(static) collapse(2)
       for (int j = 0; j < count; j++)
         for (int i = 0; i < range; i++)
@@ -108,7 +110,7 @@ static void winograd_alone(const senet_winograd_conv_args& t, const WinogradPlan
       for (int i = 0; i < count; i++) winograd_inputs(t, p, chunk + i, V + i * kDepth);
       for (int b = 0; b < p.widths; b++) {
         for (int point = 0; point < kPoints; point++)
-          winograd_products(t, p, count, point, U + b * p.depths * p.u, V, M);
+          winograd_products(t, p, count, point, b, U + b * p.depths * p.u, V, M);
         for (int i = 0; i < count; i++)
           winograd_outputs(t, p.tiles, chunk + i, b * kWidth, M + i * kWidth, matrix(p.chunk, kWidth));
       }

@@ -19,8 +19,9 @@ static void winograd_grad_products(const senet_winograd_grad_weight_args& t, con
   const float *v = V + (a * kPoints + point) * matrix(p.chunk, kDepth),
               *d = D + (b * kPoints + point) * matrix(p.chunk, kWidth);
   for (int j = 0; j < count; j += kDepth)
-    block_product<1>(std::min(kDepth, t.c - a * kDepth), std::min(kDepth, count - j), v + j * kDepth, kDepth,
-                     d + j * kWidth, kWidth, M + point * matrix(kDepth, kWidth), add || j > 0);
+    block_product<1>(std::min(kDepth, t.c - a * kDepth), std::min(kDepth, count - j),
+                     std::min(kWidth, t.k - b * kWidth), v + j * kDepth, kDepth, d + j * kWidth, kWidth,
+                     M + point * matrix(kDepth, kWidth), add || j > 0);
 }
 
 // A row of dw: input channel c, output channels of block b, at all taps.

@@ -10,10 +10,10 @@ import (
 	"senet/internal/ref"
 )
 
-// The number of threads changes no bit of a convolution by Winograd's algorithm and of its gradients, be the threads each at
-// chunks of their own (up to 128 channels) or all at one.
+// Winograd's algorithm gives the oracle's convolutions and gradients, and the number of threads changes no bit of them, be the threads
+// each at chunks of their own (up to 128 channels) or all at one.
 func TestWinogradBitwise(t *testing.T) {
-	for _, s := range []struct{ n, c, h, w, k int }{{3, 33, 13, 14, 40}, {2, 130, 26, 19, 36}} {
+	for _, s := range []struct{ n, c, h, w, k int }{{3, 33, 13, 14, 40}, {2, 130, 26, 19, 36}, {8, 20, 31, 28, 16}} {
 		for _, avx2 := range []bool{false, true} {
 			t.Run(fmt.Sprint(s, ",avx2=", avx2), func(t *testing.T) {
 				x, weight, y := graph.Shape{s.n, s.c, s.h, s.w}, graph.Shape{s.k, s.c, 3, 3}, graph.Shape{s.n, s.k, s.h, s.w}
@@ -31,12 +31,18 @@ func TestWinogradBitwise(t *testing.T) {
 					f.node(graph.ConvGradInput, attr, []*graph.Value{dy, w}, outs[1:2])
 					f.node(graph.ConvGradWeight, attr, []*graph.Value{dy, in}, []*graph.Value{outs[2], nil})
 					read := f.run(t, open(t, Options{Threads: threads, AVX2: avx2}))
+					if !winogradGradWeightFits(convShape(x, weight, y, attr)) {
+						outs = outs[:2]
+					}
 					have := make([][]float32, len(outs))
 					for i, v := range outs {
 						have[i] = slices.Clone(read(v).Data().([]float32))
 					}
 					if want == nil {
 						want = have
+						for _, v := range outs {
+							near(t, v.Name, read(v), wanted(t, f, v), 1e-5)
+						}
 					}
 					same(t, fmt.Sprint(threads, " threads"), have, want)
 				}
@@ -56,7 +62,9 @@ func TestWinogradFits(t *testing.T) {
 		{graph.Shape{16, 512, 7, 7}, graph.Shape{512, 512, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, true},
 		{graph.Shape{1, 128, 28, 28}, graph.Shape{128, 128, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, true},
 		{graph.Shape{1, 256, 14, 14}, graph.Shape{256, 256, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, false},
-		{graph.Shape{128, 16, 28, 28}, graph.Shape{16, 16, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, false},
+		{graph.Shape{128, 16, 28, 28}, graph.Shape{16, 16, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, true},
+		{graph.Shape{1, 16, 56, 56}, graph.Shape{16, 16, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, false},
+		{graph.Shape{128, 8, 28, 28}, graph.Shape{16, 8, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, false},
 		{graph.Shape{16, 64, 5, 5}, graph.Shape{64, 64, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, false},
 		{graph.Shape{16, 64, 56, 56}, graph.Shape{64, 32, 3, 3}, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 2}, false},
 		{graph.Shape{16, 64, 56, 56}, graph.Shape{64, 64, 3, 3}, graph.ConvAttr{Stride: 2, Pad: 1, Groups: 1}, false},
