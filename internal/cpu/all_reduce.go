@@ -102,23 +102,6 @@ func packing(m *binding, own unsafe.Pointer, weight float32, to, from []unsafe.P
 	return func() { C.senet_all_reduce(a) }
 }
 
-// awaited lists for each position among a phase's ops, its end included, the ops whose sums must have come in before:
-// those of which the op there is the first to read an output, and at the end those that no op reads.
-func awaited(ops []*op) [][]int {
-	before := make([][]int, len(ops)+1)
-	for i, o := range ops {
-		if !travels(o.node) {
-			continue
-		}
-		at := i + 1
-		for at < len(ops) && !slices.ContainsFunc(ops[at].node.In, func(v *graph.Value) bool { return v != nil && slices.Contains(o.node.Out, v) }) {
-			at++
-		}
-		before[at] = append(before[at], i)
-	}
-	return before
-}
-
 // finish waits for an op's sums, if they are on their way.
 func (o *op) finish() error {
 	if o.wait == nil {

@@ -52,11 +52,11 @@ type compiler struct {
 
 // executable is a compiled program.
 type executable struct {
-	b    *Backend
-	p    *graph.Program
-	ops  [graph.PhaseCount][]*op // by phase
-	runs [graph.PhaseCount][]func() error
-	late [graph.PhaseCount][][]int // see awaited
+	b       *Backend
+	p       *graph.Program
+	ops     [graph.PhaseCount][]*op // by phase
+	runs    [graph.PhaseCount][]func() error
+	awaited [graph.PhaseCount][][]int // by phase and position: ops whose sums must have come in
 	layouts
 	folded  map[*graph.Value]*C.float // folded weight -> its copy in plain order, which early_squeeze reads
 	memory  graph.Memory
@@ -127,8 +127,8 @@ func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 		}
 	}
 	e.ops = c.ops
-	for ph, ops := range e.ops {
-		e.late[ph] = awaited(ops)
+	for ph := range e.ops {
+		e.awaited[ph] = graph.Awaited(p.Phases[ph], travels)
 	}
 	return e, e.place()
 }
@@ -138,8 +138,8 @@ func (e *executable) Run(ph graph.Phase) error {
 	return e.b.thread.do(func() error {
 		C.senet_isa_use(e.b.isa)
 		spent := e.stopwatch(ph)
-		for i := range e.late[ph] {
-			for _, at := range e.late[ph][i] {
+		for i := range e.awaited[ph] {
+			for _, at := range e.awaited[ph][i] {
 				if err := e.ops[ph][at].finish(); err != nil {
 					return e.failed(ph, at, err)
 				}
@@ -188,7 +188,7 @@ func (e *executable) release() error {
 	}
 	e.layouts.release()
 	err := unmap(e.block)
-	e.ops, e.runs, e.late, e.block = [graph.PhaseCount][]*op{}, [graph.PhaseCount][]func() error{}, [graph.PhaseCount][][]int{}, nil
+	e.ops, e.runs, e.awaited, e.block = [graph.PhaseCount][]*op{}, [graph.PhaseCount][]func() error{}, [graph.PhaseCount][][]int{}, nil
 	e.address = make([]unsafe.Pointer, len(e.p.Values))
 	return err
 }

@@ -1,8 +1,6 @@
 package cuda
 
 import (
-	"slices"
-
 	"senet/internal/graph"
 	"senet/internal/kernels"
 )
@@ -22,34 +20,13 @@ func (b *Backend) ranksLost() error {
 	return b.job.check()
 }
 
-// travels reports whether the sums of o go on after its run.
-func (o *op) travels() bool { return o.node.Op == graph.AllReduce }
+// travels reports whether the sums of n go on after its run: those of states in place too.
+func travels(n *graph.Node) bool { return n.Op == graph.AllReduce }
 
-// awaited lists for each position among a phase's ops, its end included, the ops whose sums must have come in before:
-// those of which the op there is the first to touch an output, and at the end those that no op touches.
-func awaited(ops []*op) [][]*op {
-	before := make([][]*op, len(ops)+1)
-	for i, o := range ops {
-		if !o.travels() {
-			continue
-		}
-		at := i + 1
-		for at < len(ops) && !ops[at].touches(o.node.Out) {
-			at++
-		}
-		before[at] = append(before[at], o)
-	}
-	return before
-}
-
-func (o *op) touches(values []*graph.Value) bool {
-	return slices.ContainsFunc(slices.Concat(o.node.In, o.node.Out), func(v *graph.Value) bool { return v != nil && slices.Contains(values, v) })
-}
-
-// await lets the compute stream wait for the sums of ops.
-func (e *executable) await(ops []*op) error {
-	for _, o := range ops {
-		if err := e.b.compute.wait(o.done); err != nil {
+// await lets the compute stream wait for the sums that must have come in before position i of a phase.
+func (e *executable) await(ph graph.Phase, i int) error {
+	for _, at := range e.awaited[ph][i] {
+		if err := e.b.compute.wait(e.ops[ph][at].done); err != nil {
 			return err
 		}
 	}

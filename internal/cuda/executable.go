@@ -26,7 +26,7 @@ type executable struct {
 	// A phase runs directly the first time, while libraries load what they need, and is captured the second time.
 	ran        [graph.PhaseCount]bool
 	recordings [graph.PhaseCount]*recording
-	awaited    [graph.PhaseCount][][]*op // by phase and position: sums that must have come in, see awaited
+	awaited    [graph.PhaseCount][][]int // by phase and position: ops whose sums must have come in
 	profile    *profile                  // nil without one
 	freed      bool
 }
@@ -61,10 +61,11 @@ func compile(b *Backend, p *graph.Program, library bool) (_ *executable, err err
 		}
 	}()
 	for ph := range p.Phases {
-		for _, n := range kernels.Grouped(p.Phases[ph]) {
+		nodes := kernels.Grouped(p.Phases[ph])
+		for _, n := range nodes {
 			e.ops[ph] = append(e.ops[ph], &op{node: n})
 		}
-		e.awaited[ph] = awaited(e.ops[ph])
+		e.awaited[ph] = graph.Awaited(nodes, travels)
 	}
 	if library {
 		if err := e.planConvolutions(); err != nil {
@@ -122,7 +123,7 @@ func (e *executable) launchAll(o *op) error {
 		switch {
 		case l.collective == nil:
 			err = l.f.launch(s, l.grid, l.block, l.shared, l.args)
-		case o.travels():
+		case travels(o.node):
 			err = e.b.job.issue(s, l.collective)
 			s = e.b.job.stream
 		default:
@@ -170,14 +171,14 @@ func (e *executable) Run(ph graph.Phase) error {
 // issue issues the nodes of a phase, and waits on the compute stream for sums as late as it may.
 func (e *executable) issue(ph graph.Phase) error {
 	for i, o := range e.ops[ph] {
-		if err := e.await(e.awaited[ph][i]); err != nil {
+		if err := e.await(ph, i); err != nil {
 			return err
 		}
 		if err := e.launchAll(o); err != nil {
 			return err
 		}
 	}
-	return e.await(e.awaited[ph][len(e.ops[ph])])
+	return e.await(ph, len(e.ops[ph]))
 }
 
 // do is onThread for what needs the other ranks, if there are any, and what comes from the device. Where one is lost, f waits in

@@ -112,7 +112,7 @@ func TestMissingWait(t *testing.T) {
 				if spoilt {
 					waits := m.exe.awaited[graph.Step]
 					last := len(waits) - 1
-					m.exe.awaited[graph.Step] = make([][]*op, len(waits))
+					m.exe.awaited[graph.Step] = make([][]int, len(waits))
 					m.exe.awaited[graph.Step][last] = slices.Concat(waits...) // a capture ends behind all work
 				}
 				for range wrong {

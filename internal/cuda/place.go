@@ -152,7 +152,7 @@ func (b *binder) op(o *op) (err error) {
 			return err
 		}
 	}
-	if o.travels() {
+	if travels(o.node) {
 		if o.done, err = b.e.b.device.newEvent(false); err != nil {
 			return err
 		}

@@ -62,8 +62,8 @@ func (e *executable) runTimed(ph graph.Phase) error {
 		if err := e.launchAll(o); err != nil {
 			return err
 		}
-		if o.travels() { // waited for at once, so that its time is its own
-			if err := e.await([]*op{o}); err != nil {
+		if travels(o.node) { // waited for at once, so that its time is its own
+			if err := e.b.compute.wait(o.done); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,25 @@ func (n *Node) Ranks() int {
 	return 1
 }
 
+// Awaited lists for each position among nodes, its end included, the nodes with travelling sums that must have come in before: those of
+// which the node there is the first to touch an output, and at the end those whose outputs none touches. travels reports
+// whether the sums of a node are still on their way when it has run.
+func Awaited(nodes []*Node, travels func(*Node) bool) (before [][]int) {
+	before = make([][]int, len(nodes)+1)
+	for i, n := range nodes {
+		if !travels(n) {
+			continue
+		}
+		touches := func(v *Value) bool { return v != nil && slices.Contains(n.Out, v) }
+		at := i + 1
+		for at < len(nodes) && !slices.ContainsFunc(nodes[at].In, touches) && !slices.ContainsFunc(nodes[at].Out, touches) {
+			at++
+		}
+		before[at] = append(before[at], i)
+	}
+	return before
+}
+
 // synchronised are nodes with every batch norm over the images of all ranks.
 func synchronised(nodes []*Node, ranks int) []*Node {
 	all := slices.Clone(nodes)

@@ -195,3 +195,22 @@ func TestSyncBN(t *testing.T) {
 		}
 	}
 }
+
+// A sum is awaited before the first node that reads or writes it, or at the end.
+func TestAwaited(t *testing.T) {
+	a, b, c, d := &Value{Name: "a"}, &Value{Name: "b"}, &Value{Name: "c"}, &Value{Name: "d"}
+	nodes := []*Node{
+		{Op: AllReduce, In: []*Value{a}, Out: []*Value{a, b}},
+		{Op: AllReduce, In: []*Value{c}, Out: []*Value{c}},
+		{Op: AllReduce, In: []*Value{d}, Out: []*Value{d}},
+		{Op: ReLU, In: []*Value{nil, d}, Out: []*Value{{Name: "e"}}},
+		{Op: ReLU, In: []*Value{nil}, Out: []*Value{c, nil}},
+	}
+	sums := func(n *Node) bool { return n.Op == AllReduce }
+	if have, want := fmt.Sprint(Awaited(nodes, sums)), "[[] [] [] [2] [1] [0]]"; have != want {
+		t.Errorf("have %s, want %s", have, want)
+	}
+	if have, want := fmt.Sprint(Awaited(nodes, func(n *Node) bool { return sums(n) && n.In[0] != d })), "[[] [] [] [] [1] [0]]"; have != want {
+		t.Errorf("without d: have %s, want %s", have, want)
+	}
+}
