@@ -17,6 +17,7 @@ parts=(
 	info          # the device, its driver, versions, and what senet says of them
 	conformance   # every op and small networks against the oracle in all precisions, cuDNN where PyTorch has it
 	own-conv      # the same for networks and convolutions without cuDNN
+	nccl          # PyTorch's NCCL with one rank: sums and gathers, issued and captured; with several GPUs also ranked conformance
 	memcheck      # compute-sanitizer on the kernels: reads and writes out of bounds
 	racecheck     #   shared memory used without a barrier
 	initcheck     #   device memory read before it is written
@@ -54,9 +55,9 @@ pack() {
 	du -h build/gpu-test.tar.gz
 }
 
-# cudnn prints the folder of the cuDNN that Python's packages have, or nothing.
-cudnn() {
-	"$python" -c 'import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0] + "/lib")' 2>/dev/null || true
+# library NAME prints the folder of a library of NVIDIA's that Python's packages have, e.g. cudnn, or nothing.
+library() {
+	"$python" -c "import nvidia.$1; print(list(nvidia.$1.__path__)[0] + '/lib')" 2>/dev/null || true
 }
 
 info() {
@@ -84,6 +85,8 @@ conformance() { cuda_test '^Test(Conformance|Training)$'; }
 
 # LD_LIBRARY_PATH is how the other parts find cuDNN.
 own_conv() { LD_LIBRARY_PATH='' cuda_test '^TestConformance$/./^(conv|conv_inference|early_squeeze|network)$'; }
+
+nccl() { LD_LIBRARY_PATH=$(library nccl):$LD_LIBRARY_PATH cuda_test '^Test(OneRank|Conformance)$/^(float32|bf16)$/^ranks='; }
 
 # sanitize TOOL on every op of our own kernels in two precisions; convolutions may be cuDNN's, and are slow under it.
 sanitize() {
@@ -167,7 +170,7 @@ part) # a part in a process of its own, which `run` starts
 	part=$1 device=$2 out=$3
 	small=(--batch 128) count=20 how=(--device cuda --precision bf16)
 	if [ "$device" = cpu ]; then small=(--batch 2 --size 64 --classes 10) count=2 how=(--device cpu); fi
-	LD_LIBRARY_PATH=$(cudnn)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+	LD_LIBRARY_PATH=$(library cudnn)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 	export LD_LIBRARY_PATH
 	run_part
 	exit
