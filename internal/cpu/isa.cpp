@@ -51,8 +51,8 @@ int64_t senet_winograd_conv_scratch(int n, int h, int w, int c, int k, int threa
   return plan::WinogradPlan(n, h, w, c, k).floats(threads) * 4;
 }
 
-int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k) {
-  return plan::WinogradGradPlan(n, h, w, c, k).floats() * 4;
+int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k, int threads) {
+  return plan::WinogradGradPlan(n, h, w, c, k).floats(threads) * 4;
 }
 
 int64_t senet_conv_grad_weight_scratch(int64_t pixels, int c, int k, int r, int s, int threads) {

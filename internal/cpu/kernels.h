@@ -193,12 +193,12 @@ typedef struct {
 } senet_winograd_conv_args;
 int64_t senet_winograd_conv_scratch(int n, int h, int w, int c, int k, int threads);
 typedef struct {
-  int n, h, w, c, k;
+  int n, h, w, c, k, threads;
   const float *x, *dy;  // (n, h, w, c), (n, h, w, k)
   float* dw;            // (3, 3, c, k)
   void* scratch;        // senet_winograd_grad_weight_scratch bytes
 } senet_winograd_grad_weight_args;
-int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k);
+int64_t senet_winograd_grad_weight_scratch(int n, int h, int w, int c, int k, int threads);
 
 // The gradient of a convolution's weight by products of matrices; see conv_grad_weight.hpp.
 typedef struct {

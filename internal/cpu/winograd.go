@@ -61,10 +61,11 @@ func (c *compiler) winogradGradInput(s C.senet_conv_shape) (convolution, error) 
 }
 
 func (c *compiler) winogradGradWeight(s C.senet_conv_shape) (convolution, error) {
-	bytes := C.senet_winograd_grad_weight_scratch(s.n, s.h, s.w, s.c, s.k)
+	threads := C.int(c.b.threads)
+	bytes := C.senet_winograd_grad_weight_scratch(s.n, s.h, s.w, s.c, s.k, threads)
 	return c.ours(s, bytes, func(_ *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
 		a := &C.senet_winograd_grad_weight_args{
-			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k,
+			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k, threads: threads,
 			dy: (*C.float)(args[0]), dw: (*C.float)(args[weightArgument]), x: (*C.float)(args[2]), scratch: scratch,
 		}
 		return func() { C.senet_winograd_grad_weight(a) }

@@ -39,21 +39,32 @@ struct WinogradPlan {
   int64_t floats(int threads) const { return weights() + (v + m) * (shared ? 1 : threads); }
 };
 
-// The gradient of the weight. Chunks of 128 tiles took 4.1 ms with 64 channels of 16x56x56, of 512 6.0.
+// The gradient of the weight. Threads that share chunks read what others have just written, which is slow where they have no cache in
+// common. Without and with one, 64 channels of 16x56x56 took 5.4 and 3.4 ms so, and 3.9 and 3.6 with chunks of their own; 128 of 16x28x28 4.2
+// and 3.2, and 4.1 without. Chunks of 16, 24, 32, 48 and 64 tiles of their own took 3.9, 3.8, 3.9, 4.1 and 4.2 ms with 64 channels and 1.26,
+// 1.20, 1.14, 1.12 and 1.08 with 16 of 128x28x28; shared ones of 128 tiles 4.1, and of 512 6.0.
 struct WinogradGradPlan {
   Tiles tiles;
   int depths, widths;
-  int chunk, range;  // tiles, and blocks of c, that are held at a time
-  int64_t v, d, m;   // floats of a chunk of x and of dy, and of a block of products (c, k)
+  bool shared;           // all threads work on one chunk of tiles; else each on slices of its own, which are added up
+  int slices, slice;     // and tiles in each
+  int chunk, range;      // tiles, and blocks of c, that are held at a time
+  int v_row, d_row;      // floats of a tile in a block of x and of dy, at a point
+  int64_t v, d, m, sum;  // floats of a chunk of x and of dy, of a block of products (c, k), and of those of a slice
   // x (n, h, w, c), dy (n, h, w, k), dw (3, 3, c, k)
   WinogradGradPlan(int n, int h, int w, int c, int k)
       : tiles(n, h, w), depths(blocks(c, kDepth)), widths(blocks(k, kWidth)) {
-    const int most = kHeld / (kPoints * (depths * kDepth + widths * kWidth));
-    chunk = std::min(tiles.all, std::max(kDepth, std::min(most, 2 * kDepth) / kDepth * kDepth));
+    shared = std::max(c, k) > 64 || tiles.all <= 4 * kDepth;
     m = kPoints * matrix(kDepth, kWidth);
+    slices = shared ? 1 : blocks(tiles.all, blocks(tiles.all, 8));
+    slice = blocks(tiles.all, slices);
+    const int held = kHeld / (kPoints * (depths * kDepth + widths * kWidth)) / kDepth * kDepth;
+    chunk = blocks(slice, blocks(slice, shared ? std::clamp(held, kDepth, 2 * kDepth) : 32));
     range = chunk < tiles.all ? depths : std::max(1, std::min(depths, int(kHeld / (widths * m))));
-    v = depths * kPoints * matrix(chunk, kDepth);
-    d = widths * kPoints * matrix(chunk, kWidth);
+    v_row = depths > 1 ? kDepth : 16 * blocks(c, 16), d_row = widths > 1 ? kWidth : 16 * blocks(k, 16);
+    v = depths * kPoints * matrix(chunk, v_row);
+    d = widths * kPoints * matrix(chunk, d_row);
+    sum = m * range * widths;
   }
-  int64_t floats() const { return v + d + m * range * widths; }
+  int64_t floats(int threads) const { return (v + d) * (shared ? 1 : threads) + sum * slices; }
 };

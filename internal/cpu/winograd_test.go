@@ -13,7 +13,7 @@ import (
 // Winograd's algorithm gives the oracle's convolutions and gradients, and the number of threads changes no bit of them, be the threads
 // each at chunks of their own (up to 128 channels) or all at one.
 func TestWinogradBitwise(t *testing.T) {
-	for _, s := range []struct{ n, c, h, w, k int }{{3, 33, 13, 14, 40}, {2, 130, 26, 19, 36}, {8, 20, 31, 28, 16}} {
+	for _, s := range []struct{ n, c, h, w, k int }{{3, 33, 13, 14, 40}, {2, 130, 26, 19, 36}, {8, 20, 31, 28, 16}, {9, 34, 23, 25, 47}} {
 		for _, avx2 := range []bool{false, true} {
 			t.Run(fmt.Sprint(s, ",avx2=", avx2), func(t *testing.T) {
 				x, weight, y := graph.Shape{s.n, s.c, s.h, s.w}, graph.Shape{s.k, s.c, 3, 3}, graph.Shape{s.n, s.k, s.h, s.w}
