@@ -26,8 +26,8 @@ func winogradFits(s C.senet_conv_shape) bool {
 		s.n*high*wide >= least && s.h*s.w >= 8*high*wide // half of what tiles compute is wanted: 5x5 is too small, 6x6 is not
 }
 
-// winogradGradWeightFits is the same for the gradient of the weight: 2.9, 2.8, 1.9 and 2.0 for the first four of those, 1.6 with 24 channels
-// of 128x28x28, but 0.4 to 0.9 with 16; with AVX2 2.9 to 4.9, 1.1 and 0.8 to 1.0.
+// winogradGradWeightFits is the same for the gradient of the weight: 2.7, 2.7, 2.0 and 2.0 for the first four of those, 1.8 with 24 channels
+// of 128x28x28, but 0.8 to 0.9 with 16; with AVX2 2.9 to 4.9, and below 1 with 16.
 func winogradGradWeightFits(s C.senet_conv_shape) bool { return winogradFits(s) && min(s.c, s.k) >= 24 }
 
 // winogradConv is the forward convolution of n with its bias and, if whole, all the epilogue.
