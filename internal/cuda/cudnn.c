@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "library.h"
+
 int fail(senet_cudnn_error* e, const char* format, ...) {
   va_list args;
   va_start(args, format);
@@ -49,37 +51,28 @@ static int check_version(const char* path, size_t v, senet_cudnn_error* e) {
 }
 
 static int load(const char* path, cudnn_api* api, senet_cudnn_error* e) {
-  // Never closed: threads and exit handlers of the library may outlive a handle.
-  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    const char* why = dlerror();
-    return fail(e, "%s", why ? why : path);
-  }
-  const struct {
-    const char* name;
-    void* slot;
-  } functions[] = {
-      {"cudnnGetVersion", &api->GetVersion},
-      {"cudnnGetCudartVersion", &api->GetCudartVersion},
-      {"cudnnGetErrorString", &api->GetErrorString},
-      {"cudnnGetLastErrorString", &api->GetLastErrorString},
-      {"cudnnCreate", &api->Create},
-      {"cudnnDestroy", &api->Destroy},
-      {"cudnnSetStream", &api->SetStream},
-      {"cudnnBackendCreateDescriptor", &api->BackendCreateDescriptor},
-      {"cudnnBackendDestroyDescriptor", &api->BackendDestroyDescriptor},
-      {"cudnnBackendSetAttribute", &api->BackendSetAttribute},
-      {"cudnnBackendGetAttribute", &api->BackendGetAttribute},
-      {"cudnnBackendFinalize", &api->BackendFinalize},
-      {"cudnnBackendExecute", &api->BackendExecute},
+  void* library = library_open(path, e->text, sizeof e->text);
+  if (!library) return 1;
+  const library_function functions[] = {
+      {"cudnnGetVersion", &api->GetVersion, 0},
+      {"cudnnGetCudartVersion", &api->GetCudartVersion, 0},
+      {"cudnnGetErrorString", &api->GetErrorString, 0},
+      {"cudnnGetLastErrorString", &api->GetLastErrorString, 0},
+      {"cudnnCreate", &api->Create, 0},
+      {"cudnnDestroy", &api->Destroy, 0},
+      {"cudnnSetStream", &api->SetStream, 0},
+      {"cudnnBackendCreateDescriptor", &api->BackendCreateDescriptor, 0},
+      {"cudnnBackendDestroyDescriptor", &api->BackendDestroyDescriptor, 0},
+      {"cudnnBackendSetAttribute", &api->BackendSetAttribute, 0},
+      {"cudnnBackendGetAttribute", &api->BackendGetAttribute, 0},
+      {"cudnnBackendFinalize", &api->BackendFinalize, 0},
+      {"cudnnBackendExecute", &api->BackendExecute, 0},
   };
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    void* f = dlsym(library, functions[i].name);
-    if (!f) return fail(e, "%s has no function %s", path, functions[i].name);
-    memcpy(functions[i].slot, &f, sizeof f);
-    if (i == 0 && check_version(path, api->GetVersion(), e)) return 1;  // the functions of old versions are others
-  }
-  return load_cublas(api, e);
+  const size_t count = sizeof functions / sizeof *functions;
+  // The functions of old versions are others, so the version comes first.
+  return library_find(library, path, functions, 1, e->text, sizeof e->text) ||
+         check_version(path, api->GetVersion(), e) ||
+         library_find(library, path, functions + 1, count - 1, e->text, sizeof e->text) || load_cublas(api, e);
 }
 
 int senet_cudnn_version(const char* path, size_t* version, senet_cudnn_error* e) {

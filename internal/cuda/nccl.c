@@ -1,12 +1,12 @@
 // Opens the library and calls it.
 #include "nccl.h"
 
-#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "library.h"
 #include "nccl_api.h"
 
 struct senet_nccl {
@@ -43,29 +43,18 @@ static int check_version(const nccl_api* api, const char* path, senet_nccl_error
 }
 
 static int load(const char* path, nccl_api* api, senet_nccl_error* e) {
-  // Never closed: threads of the library may outlive a communicator.
-  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    const char* why = dlerror();
-    return fail(e, "%s", why ? why : path);
-  }
-  const struct {
-    const char* name;
-    void* slot;
-    int optional;
-  } functions[] = {
+  e->lost = 0;
+  void* library = library_open(path, e->text, sizeof e->text);
+  if (!library) return 1;
+  const library_function functions[] = {
       {"ncclGetVersion", &api->GetVersion, 0},     {"ncclGetErrorString", &api->GetErrorString, 0},
       {"ncclGetLastError", &api->GetLastError, 1}, {"ncclGetUniqueId", &api->GetUniqueId, 0},
       {"ncclCommInitRank", &api->CommInitRank, 0}, {"ncclCommGetAsyncError", &api->CommGetAsyncError, 0},
       {"ncclCommAbort", &api->CommAbort, 0},       {"ncclCommDestroy", &api->CommDestroy, 0},
       {"ncclAllReduce", &api->AllReduce, 0},       {"ncclAllGather", &api->AllGather, 0},
   };
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    void* f = dlsym(library, functions[i].name);
-    if (!f && !functions[i].optional) return fail(e, "%s has no function %s", path, functions[i].name);
-    memcpy(functions[i].slot, &f, sizeof f);
-  }
-  return check_version(api, path, e);
+  const size_t count = sizeof functions / sizeof *functions;
+  return library_find(library, path, functions, count, e->text, sizeof e->text) || check_version(api, path, e);
 }
 
 int senet_nccl_version(const char* path, int* version, senet_nccl_error* e) {

@@ -249,17 +249,23 @@ func say(t *testing.T, at string, h hello) net.Conn {
 	}
 }
 
-// TestTCPStrays: what is no rank of the job does not disturb those that are, and a rank is told why it cannot join.
-func TestTCPStrays(t *testing.T) {
-	ws := ranks(t, 2)
-	root := make(chan *star, 1)
+// meeting lets w meet the other ranks meanwhile, and returns where its end of the job comes out.
+func meeting(t *testing.T, w World) <-chan *star {
+	out := make(chan *star, 1)
 	go func() {
-		s, err := meet(t.Context(), ws[0], quickPace)
+		s, err := meet(t.Context(), w, quickPace)
 		if err != nil {
 			t.Error(err)
 		}
-		root <- s
+		out <- s
 	}()
+	return out
+}
+
+// TestTCPStrays: what is no rank of the job does not disturb those that are, and a rank is told why it cannot join.
+func TestTCPStrays(t *testing.T) {
+	ws := ranks(t, 2)
+	root := meeting(t, ws[0])
 	good := hello{protocol, 2, 1, ws[0].digest(), "stray"}
 	for want, change := range map[string]func(h *hello){
 		"another version of senet runs there: protocol 9, here 1": func(h *hello) { h.version = 9 },
@@ -310,14 +316,7 @@ func TestTCPStrays(t *testing.T) {
 // TestTCPRankComesAgain: before all are there a rank may start again, and two of the same are one too many.
 func TestTCPRankComesAgain(t *testing.T) {
 	ws := ranks(t, 3)
-	root := make(chan *star, 1)
-	go func() {
-		s, err := meet(t.Context(), ws[0], quickPace)
-		if err != nil {
-			t.Error(err)
-		}
-		root <- s
-	}()
+	root := meeting(t, ws[0])
 	h := hello{protocol, 3, 1, ws[0].digest(), "first"}
 	say(t, ws[0].Master, h).Close()
 	var conn net.Conn
