@@ -283,10 +283,10 @@ func TestSSHScript(t *testing.T) {
 		"senet": `trap 'echo "rank $RANK stops"; exit 143' TERM
 echo "rank $RANK of $WORLD_SIZE, $LOCAL_RANK of $LOCAL_WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT: $*"
 if [ "$RANK" = "$FAILS" ]; then
-	until [ -e up0 ] && [ -e up1 ]; do sleep 0.02; done
+	until [ -e ready0 ] && [ -e ready1 ]; do sleep 0.02; done
 	exit 6
 fi
-touch "up$RANK"
+if [ "$FAILS" ]; then touch "ready$RANK"; fi
 while [ "$FAILS" ]; do sleep 0.1; done
 `,
 	})
