@@ -51,7 +51,7 @@ func New(o Options) (*Backend, error) {
 		b.threads = runtime.GOMAXPROCS(0)
 	}
 	if b.isa < 0 {
-		return nil, fmt.Errorf("cpu: %w: the processor has no AVX2 and FMA", backend.ErrNoDevice)
+		return nil, fmt.Errorf("cpu: %w: the processor has no AVX2 and FMA, or ONEDNN_MAX_CPU_ISA forbids them", backend.ErrNoDevice)
 	}
 	if o.AVX2 {
 		b.isa = C.SENET_AVX2

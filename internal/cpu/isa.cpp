@@ -1,4 +1,5 @@
 // Chooses between the two builds of the kernels.
+#include <dnnl.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -28,11 +29,9 @@ static thread_local int used = SENET_AVX2;  // of a backend: it makes all calls 
 extern "C" {
 
 int senet_isa_best(void) {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
-    return SENET_AVX512;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? SENET_AVX2 : -1;
+  const auto has = [effective = dnnl_get_effective_cpu_isa()](dnnl_cpu_isa_t isa) { return (effective & isa) == isa; };
+  if (has(dnnl_cpu_isa_avx512_core)) return SENET_AVX512;
+  return has(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma") ? SENET_AVX2 : -1;
 }
 
 void senet_isa_use(int isa) { used = isa; }

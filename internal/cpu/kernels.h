@@ -10,7 +10,8 @@ extern "C" {
 #endif
 
 enum { SENET_AVX2 = 0, SENET_AVX512 = 1 };
-int senet_isa_best(void);         // the best this processor has, or -1 without AVX2 and FMA
+// The best that this processor has and ONEDNN_MAX_CPU_ISA allows, which oneDNN goes by too; -1 without AVX2 and FMA.
+int senet_isa_best(void);
 void senet_isa_use(int isa);      // which one the kernels below run
 void senet_threads(int threads);  // of the calling OS thread's OpenMP pool, oneDNN's included
 
