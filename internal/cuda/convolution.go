@@ -16,26 +16,23 @@ const workspaceLimit = 256 << 20
 
 // convolution is how cuDNN runs n: the plan, and the operands in the order of convKind.
 type convolution struct {
-	plan                    *convPlan
-	pattern                 convPattern
-	x, w, y, bias, residual *graph.Value
-	run                     *convRun
+	plan                          *convPlan
+	pattern                       convPattern
+	x, w, y, bias, gate, residual *graph.Value
+	run                           *convRun
 }
 
-// convolutionOf is n for cuDNN to run; nil if n is no convolution, or one that only our own kernels run: those with a
-// gate, which cuDNN has no epilogue for, and gradients of a bias.
+// convolutionOf is n for cuDNN to run; nil if n is no convolution, or the gradient of one with a bias, which only our own
+// kernels run.
 func convolutionOf(n *graph.Node, precision kernels.Precision) *convolution {
 	c := &convolution{}
 	var x, y *graph.Value // maps of the forward convolution, whichever way it is run
 	p := &c.pattern
 	switch n.Op {
 	case graph.Conv:
-		if n.In[3] != nil {
-			return nil
-		}
 		p.kind = convForward
-		x, y, c.x, c.w, c.y, c.bias, c.residual = n.In[0], n.Out[0], n.In[0], n.In[1], n.Out[0], n.In[2], n.In[4]
-		p.bias, p.residual, p.relu = c.bias != nil, c.residual != nil, n.Attr.(graph.ConvAttr).ReLU
+		x, y, c.x, c.w, c.y, c.bias, c.gate, c.residual = n.In[0], n.Out[0], n.In[0], n.In[1], n.Out[0], n.In[2], n.In[3], n.In[4]
+		p.bias, p.gate, p.residual, p.relu = c.bias != nil, c.gate != nil, c.residual != nil, n.Attr.(graph.ConvAttr).ReLU
 	case graph.ConvGradInput:
 		p.kind = convGradInput
 		x, y, c.x, c.w, c.y = n.Out[0], n.In[0], n.In[0], n.In[1], n.Out[0]
@@ -57,6 +54,9 @@ func convolutionOf(n *graph.Node, precision kernels.Precision) *convolution {
 	p.k, p.r, p.s, p.p, p.q = weight.Shape[0], weight.Shape[2], weight.Shape[3], y.Shape[2], y.Shape[3]
 	p.stride, p.pad, p.groups = attr.Stride, attr.Pad, attr.Groups
 	p.input, p.weight, p.output, p.biasType, p.tf32 = t, t, t, t, precision == kernels.TF32
+	if p.gate {
+		p.biasType = kernels.F32
+	}
 	return c
 }
 
@@ -101,7 +101,7 @@ func (b *Backend) tune(n *graph.Node) (_ *convPlan, err error) {
 	c := convolutionOf(alone.p.Phases[graph.Step][0], b.precision)
 	own := func() (time.Duration, error) { return b.time(func() error { return alone.issue(graph.Step) }) }
 	return b.library.choose(c.pattern, workspaceLimit, own, func(pl *convPlan) (took time.Duration, err error) {
-		run, err := pl.bind(alone.operand(c.x), alone.operand(c.w), alone.operand(c.y), alone.operand(c.bias), alone.operand(c.residual), uint64(workspace))
+		run, err := pl.bind(c.operands(alone, workspace))
 		if err != nil {
 			return 0, err
 		}
@@ -195,10 +195,18 @@ func (c *convolution) narrow() int64 {
 
 // bind sets the addresses of its operands.
 func (c *convolution) bind(e *executable, scratch address) (err error) {
-	y := e.operand(c.y)
+	at := c.operands(e, scratch+address(c.narrow()))
 	if c.narrow() > 0 {
-		y = uint64(scratch)
+		at.y = uint64(scratch)
 	}
-	c.run, err = c.plan.bind(e.operand(c.x), e.operand(c.w), y, e.operand(c.bias), e.operand(c.residual), uint64(scratch)+uint64(c.narrow()))
+	c.run, err = c.plan.bind(at)
 	return err
+}
+
+// operands are where those of e's node lie.
+func (c *convolution) operands(e *executable, workspace address) convOperands {
+	return convOperands{
+		x: e.operand(c.x), w: e.operand(c.w), y: e.operand(c.y),
+		bias: e.operand(c.bias), gate: e.operand(c.gate), residual: e.operand(c.residual), workspace: uint64(workspace),
+	}
 }

@@ -22,8 +22,9 @@ typedef struct {
   int kind;
   int64_t n, c, h, w, k, r, s, p, q, stride, pad, groups;
   int input, weight, output;  // element types of x or dy; of w, or of x for GRAD_WEIGHT; of y, dx or dw
-  int bias, residual, relu;   // 1: the forward's epilogue relu?(conv + residual (n, k, p, q) + bias (k))
-  int bias_type;              // the residual's is output
+  int bias, gate, residual,
+      relu;       // 1: the forward's epilogue relu?(gate (n, k) * (conv + bias (k)) + residual (n, k, p, q))
+  int bias_type;  // the residual's is output, the gate's float32
 } senet_cudnn_conv;
 
 enum {
@@ -71,9 +72,9 @@ int senet_cudnn_plan_new(senet_cudnn* c, const senet_cudnn_conv* conv, const sen
                          senet_cudnn_plan** out, int64_t* workspace, senet_cudnn_error* e);
 void senet_cudnn_plan_free(senet_cudnn_plan* p);
 
-// Addresses on the device of a convolution's operands; 0 for a bias or residual that it has not.
+// Addresses on the device of a convolution's operands; 0 for a bias, gate or residual that it has not.
 typedef struct {
-  uint64_t input, weight, output, bias, residual;
+  uint64_t input, weight, output, bias, gate, residual;
 } senet_cudnn_operands;
 
 int senet_cudnn_run_new(senet_cudnn_plan* p, const senet_cudnn_operands* o, uint64_t workspace, senet_cudnn_run** out,

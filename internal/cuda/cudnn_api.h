@@ -47,6 +47,7 @@ enum {  // cudnnNanPropagation_t
 
 enum {  // cudnnPointwiseMode_t
   CUDNN_POINTWISE_ADD = 0,
+  CUDNN_POINTWISE_MUL = 1,
   CUDNN_POINTWISE_RELU_FWD = 100,
 };
 

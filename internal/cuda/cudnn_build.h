@@ -39,7 +39,7 @@ int fail(senet_cudnn_error* e, const char* format, ...) __attribute__((format(pr
 int fail_status(const cudnn_api* api, senet_cudnn_error* e, const char* what, int status);
 
 enum {
-  SENET_CUDNN_MAX_OPERANDS = 5,
+  SENET_CUDNN_MAX_OPERANDS = 6,
 };
 
 // The operands that a convolution has, in the order of senet_cudnn_operands.

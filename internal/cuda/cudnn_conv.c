@@ -1,10 +1,10 @@
-// The operation graph of a convolution: conv (+ bias) (+ residual) (+ ReLU), or a gradient.
+// The operation graph of a convolution: conv (+ bias) (* gate) (+ residual) (ReLU), or a gradient.
 #include "cudnn_build.h"
 
 #include <stdbool.h>
 
 // Names of tensors within a graph. Virtual ones are never stored.
-enum { INPUT = 1, WEIGHT, OUTPUT, BIAS, RESIDUAL, VIRTUAL };
+enum { INPUT = 1, WEIGHT, OUTPUT, BIAS, GATE, RESIDUAL, VIRTUAL };
 
 typedef struct {
   int64_t d[4];
@@ -44,11 +44,9 @@ static cudnnBackendDescriptor_t geometry(builder* b, const senet_cudnn_conv* c) 
   return d;
 }
 
-// pointwise is to = from + operand, or ReLU where operand is NULL.
-static cudnnBackendDescriptor_t pointwise(builder* b, cudnnBackendDescriptor_t from, cudnnBackendDescriptor_t operand,
-                                          cudnnBackendDescriptor_t to) {
-  const int mode = operand ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD;
-  const char* what = operand ? "sum" : "ReLU";
+// pointwise is to = from + operand or from * operand, or ReLU, where operand is NULL.
+static cudnnBackendDescriptor_t pointwise(builder* b, const char* what, int mode, cudnnBackendDescriptor_t from,
+                                          cudnnBackendDescriptor_t operand, cudnnBackendDescriptor_t to) {
   cudnnBackendDescriptor_t d = new_descriptor(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, what);
   set_enum(b, d, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
   set_enum(b, d, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
@@ -112,12 +110,22 @@ int operand_uids(const senet_cudnn_conv* conv, int64_t uids[SENET_CUDNN_MAX_OPER
   uids[count++] = WEIGHT;
   uids[count++] = OUTPUT;
   if (conv->bias) uids[count++] = BIAS;
+  if (conv->gate) uids[count++] = GATE;
   if (conv->residual) uids[count++] = RESIDUAL;
   return count;
 }
 
-// cuDNN has some 30 engines compiled ahead for this order of the epilogue with a bias of the type of maps; for another
-// order or type, the few that NVRTC compiles for each convolution.
+// A step of the epilogue.
+typedef struct {
+  int on, mode;
+  const char* what;
+  int64_t uid;  // of the operand; 0 without one
+  int type;
+  shape s;
+} step;
+
+// cuDNN has some 30 engines compiled ahead for conv + residual + bias, ReLU in this order with a bias of the type of maps;
+// for another order or type, and with a gate, those that NVRTC compiles for each convolution.
 cudnnBackendDescriptor_t conv_graph(builder* b, const senet_cudnn* c, const senet_cudnn_conv* v) {
   const shape x = {{v->n, v->c, v->h, v->w}}, w = {{v->k, v->c / v->groups, v->r, v->s}},
               y = {{v->n, v->k, v->p, v->q}};
@@ -127,18 +135,23 @@ cudnnBackendDescriptor_t conv_graph(builder* b, const senet_cudnn* c, const sene
   cudnnBackendDescriptor_t input = tensor(b, "input", INPUT, v->input, s[0]);
   cudnnBackendDescriptor_t weight = tensor(b, "weight", WEIGHT, v->weight, s[1]);
   cudnnBackendDescriptor_t output = tensor(b, "output", OUTPUT, v->output, s[2]);
-  cudnnBackendDescriptor_t from = output, how = geometry(b, v), ops[4];
-  int left = v->residual + v->bias + v->relu, count = 0;  // steps of the epilogue
+  cudnnBackendDescriptor_t from = output, how = geometry(b, v), ops[5];
+  const step steps[] = {
+      {v->residual && !v->gate, CUDNN_POINTWISE_ADD, "residual", RESIDUAL, v->output, s[2]},
+      {v->bias, CUDNN_POINTWISE_ADD, "bias", BIAS, v->bias_type, {{1, v->k, 1, 1}}},
+      {v->gate, CUDNN_POINTWISE_MUL, "gate", GATE, SENET_CUDNN_F32, {{v->n, v->k, 1, 1}}},
+      {v->residual && v->gate, CUDNN_POINTWISE_ADD, "residual", RESIDUAL, v->output, s[2]},
+      {v->relu, CUDNN_POINTWISE_RELU_FWD, "ReLU", 0, 0, {{0}}},
+  };
+  int left = v->residual + v->bias + v->gate + v->relu, count = 0;
   int64_t uid = VIRTUAL;
   if (left > 0) from = tensor(b, "product", uid++, SENET_CUDNN_F32, s[2]);
   ops[count++] = convolve(b, &operations[v->kind], how, input, weight, from);
-  for (int step = 0; step < 3; step++) {
-    if (!(const int[]){v->residual, v->bias, v->relu}[step]) continue;
-    cudnnBackendDescriptor_t operand = NULL;
-    if (step == 0) operand = tensor(b, "residual", RESIDUAL, v->output, s[2]);
-    if (step == 1) operand = tensor(b, "bias", BIAS, v->bias_type, (shape){{1, v->k, 1, 1}});
+  for (const step* t = steps; left > 0; t++) {
+    if (!t->on) continue;
+    cudnnBackendDescriptor_t operand = t->uid ? tensor(b, t->what, t->uid, t->type, t->s) : NULL;
     cudnnBackendDescriptor_t to = --left == 0 ? output : tensor(b, "sum", uid++, SENET_CUDNN_F32, s[2]);
-    ops[count++] = pointwise(b, from, operand, to);
+    ops[count++] = pointwise(b, t->what, t->mode, from, operand, to);
     from = to;
   }
   cudnnBackendDescriptor_t g = new_descriptor(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "operation graph");

@@ -138,6 +138,7 @@ int senet_cudnn_run_new(senet_cudnn_plan* p, const senet_cudnn_operands* o, uint
   int count = operand_uids(&p->conv, uids), used = 3;
   uint64_t addresses[SENET_CUDNN_MAX_OPERANDS] = {o->input, o->weight, o->output};
   if (p->conv.bias) addresses[used++] = o->bias;
+  if (p->conv.gate) addresses[used++] = o->gate;
   if (p->conv.residual) addresses[used++] = o->residual;
   builder* b = &r->parts;
   r->pack = new_descriptor(b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "addresses");

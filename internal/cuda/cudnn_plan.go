@@ -32,10 +32,11 @@ type convPattern struct {
 	n, c, h, w, k, r, s, p, q, stride, pad, groups int
 	input, weight, output                          kernels.Type // element types of the operands x, w, y
 	tf32                                           bool         // float32 maps may be multiplied as TF32
-	// The forward's epilogue: y = relu?(conv + residual + bias). A bias of the output's type gets engines compiled
-	// ahead, some 30; a float32 one beside 16-bit maps those few that are compiled for each convolution.
-	bias, residual, relu bool
-	biasType             kernels.Type
+	// The forward's epilogue: y = relu?(gate (conv + bias) + residual), the gate (N, K) in float32. A bias of the output's
+	// type gets engines compiled ahead, some 30; a gate, and a float32 bias beside 16-bit maps, those few that are
+	// compiled for each convolution.
+	bias, gate, residual, relu bool
+	biasType                   kernels.Type
 }
 
 // String is the pattern as the key of a file.
@@ -46,7 +47,7 @@ func (p convPattern) String() string {
 	for _, part := range []struct {
 		on   bool
 		name string
-	}{{p.tf32, "tf32"}, {p.residual, "residual"}, {p.bias, "bias:" + p.biasType.String()}, {p.relu, "relu"}} {
+	}{{p.tf32, "tf32"}, {p.residual, "residual"}, {p.bias, "bias:" + p.biasType.String()}, {p.gate, "gate"}, {p.relu, "relu"}} {
 		if part.on {
 			b.WriteString(" " + part.name)
 		}
@@ -69,7 +70,7 @@ func (p convPattern) check() error {
 			return fmt.Errorf("%s: elements of type %s", p, t)
 		}
 	}
-	if p.kind != convForward && (p.bias || p.residual || p.relu) {
+	if p.kind != convForward && (p.bias || p.gate || p.residual || p.relu) {
 		return fmt.Errorf("%s: a gradient has no epilogue", p)
 	}
 	return nil
@@ -107,7 +108,7 @@ func (p convPattern) native() C.senet_cudnn_conv {
 		n:    i(p.n), c: i(p.c), h: i(p.h), w: i(p.w), k: i(p.k), r: i(p.r), s: i(p.s), p: i(p.p), q: i(p.q),
 		stride: i(p.stride), pad: i(p.pad), groups: i(p.groups),
 		input: types[p.input], weight: types[p.weight], output: types[p.output],
-		bias: flag(p.bias), residual: flag(p.residual), relu: flag(p.relu), bias_type: types[p.biasType],
+		bias: flag(p.bias), gate: flag(p.gate), residual: flag(p.residual), relu: flag(p.relu), bias_type: types[p.biasType],
 	}
 }
 
@@ -144,8 +145,14 @@ type convPlan struct {
 // errNoEngine: cuDNN cannot run the convolution as asked.
 var errNoEngine = errors.New("cuDNN has no engine for")
 
-// maxCompiled is how many engines that NVRTC has to compile are prepared for one convolution: each takes 0.3 to 2 s.
-const maxCompiled = 2
+// maxCompiled is how many engines that NVRTC has to compile are prepared for p: each takes 0.3 to 2 s. A gate has no others,
+// and a network only few such convolutions.
+func (p convPattern) maxCompiled() int {
+	if p.gate {
+		return 6
+	}
+	return 2
+}
 
 // search hands the plans that can run p within limit bytes of workspace to take, those first that cuDNN expects to be the
 // fastest, until take returns false. Each is take's to destroy. It fails if there is none.
@@ -172,7 +179,7 @@ func (c *cudnn) search(p convPattern, limit int64, take func(*convPlan) bool) er
 				continue
 			}
 			jit := e.behavior&C.SENET_CUDNN_COMPILED != 0
-			if jit && compiled == maxCompiled {
+			if jit && compiled == p.maxCompiled() {
 				continue
 			}
 			engine := engineOf(e)
@@ -270,20 +277,24 @@ type convRun struct {
 	failed C.senet_cudnn_error
 }
 
-// bind sets the addresses on the device of the operands, which convKind names, and of workspace() bytes; bias and
-// residual are 0 where the pattern has none.
-func (pl *convPlan) bind(x, w, y, bias, residual, workspace uint64) (*convRun, error) {
+// convOperands are addresses on the device: of x, w and y, which convKind names, of what the pattern has of an epilogue, else
+// 0, and of workspace() bytes.
+type convOperands struct{ x, w, y, bias, gate, residual, workspace uint64 }
+
+// bind sets the addresses.
+func (pl *convPlan) bind(at convOperands) (*convRun, error) {
 	for _, a := range []struct {
 		name    string
 		address uint64
 		used    bool
 	}{
-		{"x", x, true},
-		{"w", w, true},
-		{"y", y, true},
-		{"bias", bias, pl.conv.bias},
-		{"residual", residual, pl.conv.residual},
-		{"workspace", workspace, pl.bytes > 0},
+		{"x", at.x, true},
+		{"w", at.w, true},
+		{"y", at.y, true},
+		{"bias", at.bias, pl.conv.bias},
+		{"gate", at.gate, pl.conv.gate},
+		{"residual", at.residual, pl.conv.residual},
+		{"workspace", at.workspace, pl.bytes > 0},
 	} {
 		if a.used != (a.address != 0) && a.name != "workspace" || a.used && a.address == 0 || a.address%C.SENET_CUDNN_ALIGNMENT != 0 {
 			return nil, fmt.Errorf("%s: %s lies at %#x: want a multiple of %d, and 0 only for what the convolution lacks",
@@ -291,10 +302,11 @@ func (pl *convPlan) bind(x, w, y, bias, residual, workspace uint64) (*convRun, e
 		}
 	}
 	operands := C.senet_cudnn_operands{
-		input: C.uint64_t(x), weight: C.uint64_t(w), output: C.uint64_t(y), bias: C.uint64_t(bias), residual: C.uint64_t(residual),
+		input: C.uint64_t(at.x), weight: C.uint64_t(at.w), output: C.uint64_t(at.y),
+		bias: C.uint64_t(at.bias), gate: C.uint64_t(at.gate), residual: C.uint64_t(at.residual),
 	}
 	r := &convRun{}
-	if C.senet_cudnn_run_new(pl.native, &operands, C.uint64_t(workspace), &r.native, &r.failed) != 0 {
+	if C.senet_cudnn_run_new(pl.native, &operands, C.uint64_t(at.workspace), &r.native, &r.failed) != 0 {
 		return nil, fmt.Errorf("%s: %w", pl.conv, cudnnError(&r.failed))
 	}
 	return r, nil

@@ -100,6 +100,9 @@ func uses(t kernels.Type) []use {
 		{"+ bias, ReLU", func(p *convPattern) { p.bias, p.relu = true, true }, true},
 		{"+ residual, bias", func(p *convPattern) { p.residual, p.bias = true, true }, true},
 		{"+ residual, bias, ReLU", func(p *convPattern) { p.residual, p.bias, p.relu = true, true, true }, true},
+		{"+ bias, gate, residual, ReLU", func(p *convPattern) {
+			p.bias, p.gate, p.residual, p.relu, p.biasType = true, true, true, true, kernels.F32
+		}, true},
 		{"grad input", func(p *convPattern) { p.kind = convGradInput }, true},
 		{"grad weight", func(p *convPattern) { p.kind = convGradWeight }, true},
 	}

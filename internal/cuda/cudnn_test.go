@@ -119,8 +119,11 @@ func TestGraphs(t *testing.T) {
 		"forward_relu":               with(forward, func(p *convPattern) { p.relu = true }),
 		"forward_residual":           with(forward, func(p *convPattern) { p.residual = true }),
 		"forward_residual_bias_relu": with(forward, func(p *convPattern) { p.bias, p.relu, p.residual = true, true, true }),
-		"grad_input":                 conv3x3(convGradInput, kernels.F16),
-		"grad_weight":                with(conv3x3(convGradWeight, kernels.F16), func(p *convPattern) { p.output = kernels.F32 }),
+		"forward_gate": with(forward, func(p *convPattern) {
+			p.bias, p.gate, p.residual, p.relu, p.biasType = true, true, true, true, kernels.F32
+		}),
+		"grad_input":  conv3x3(convGradInput, kernels.F16),
+		"grad_weight": with(conv3x3(convGradWeight, kernels.F16), func(p *convPattern) { p.output = kernels.F32 }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.lines(t)
@@ -128,14 +131,17 @@ func TestGraphs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var bias, residual uint64
+			at := convOperands{x: 0x1000, w: 0x2000, y: 0x3000, workspace: 0x6000}
 			if p.bias {
-				bias = 0x4000
+				at.bias = 0x4000
+			}
+			if p.gate {
+				at.gate = 0x7000
 			}
 			if p.residual {
-				residual = 0x5000
+				at.residual = 0x5000
 			}
-			r, err := pl.bind(0x1000, 0x2000, 0x3000, bias, residual, 0x6000)
+			r, err := pl.bind(at)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +198,7 @@ func golden(t *testing.T, path, have string) {
 func TestEveryFailure(t *testing.T) {
 	f := newFakeCuDNN(t)
 	p := conv3x3(convForward, kernels.BF16)
-	p.bias, p.residual, p.relu = true, true, true
+	p.bias, p.gate, p.residual, p.relu = true, true, true, true
 	use := func() (problems []error) {
 		c, err := openCuDNNAt(f.path, 0x5150, "")
 		if err != nil {
@@ -211,7 +217,7 @@ func TestEveryFailure(t *testing.T) {
 		if _, err = c.engines(p, 0); err != nil {
 			return []error{err}
 		}
-		r, err := pl.bind(0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000)
+		r, err := pl.bind(convOperands{0x1000, 0x2000, 0x3000, 0x4000, 0x7000, 0x5000, 0x6000})
 		if err != nil {
 			return []error{err}
 		}
@@ -294,6 +300,7 @@ func TestBadPatterns(t *testing.T) {
 		"height of y":        func(p *convPattern) { p.p++ },
 		"width of y":         func(p *convPattern) { p.q-- },
 		"integers":           func(p *convPattern) { p.weight = kernels.I32 },
+		"gradient with gate": func(p *convPattern) { p.kind, p.gate = convGradWeight, true },
 		"gradient with ReLU": func(p *convPattern) { p.kind, p.relu = convGradInput, true },
 	} {
 		p := conv3x3(convForward, kernels.BF16)
@@ -317,9 +324,9 @@ func TestBind(t *testing.T) {
 	if pl.workspace() != 1<<20 {
 		t.Errorf("workspace %d", pl.workspace())
 	}
-	good := [6]uint64{0x1000, 0x2000, 0x3000, 0x4000, 0, 0x6000}
-	bind := func(a [6]uint64) error {
-		r, err := pl.bind(a[0], a[1], a[2], a[3], a[4], a[5])
+	good := [7]uint64{0x1000, 0x2000, 0x3000, 0x4000, 0, 0, 0x6000}
+	bind := func(a [7]uint64) error {
+		r, err := pl.bind(convOperands{a[0], a[1], a[2], a[3], a[4], a[5], a[6]})
 		if err == nil {
 			r.free()
 		}
@@ -331,8 +338,8 @@ func TestBind(t *testing.T) {
 	for i := range good {
 		for _, wrong := range []uint64{0, 0x7008} {
 			bad := good
-			if bad[i] = wrong; i == 4 && wrong == 0 {
-				bad[i] = 0x5000 // a residual where there is none
+			if bad[i] = wrong; good[i] == wrong {
+				bad[i] = 0x5000 // a gate or residual where there is none
 			}
 			if err := bind(bad); err == nil {
 				t.Errorf("%#x was taken", bad)

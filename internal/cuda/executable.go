@@ -97,13 +97,13 @@ func (e *executable) all() iter.Seq[*op] {
 	}
 }
 
-// planConvolutions finds those that cuDNN runs. Their bias is read in the type of maps.
+// planConvolutions finds those that cuDNN runs. Where there is no gate, their bias is read in the type of maps.
 func (e *executable) planConvolutions() (err error) {
 	for o := range e.all() {
 		if o.conv, err = e.b.planned(o.node); err != nil {
 			return err
 		}
-		if o.conv != nil && o.conv.bias != nil && e.planner.Precision.Map() != kernels.F32 {
+		if o.conv != nil && o.conv.bias != nil && o.conv.pattern.biasType != kernels.F32 {
 			e.planner.Copy(o.conv.bias)
 		}
 	}
