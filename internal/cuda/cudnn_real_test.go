@@ -46,7 +46,7 @@ func (g gpu) properties(t *testing.T) string {
 
 // resnet50 lists the distinct convolutions of ResNet-50 at 224 pixels, of ResNeXt-50's grouped ones the first two, and
 // some of channels that are no multiple of a vector.
-func resnet50(batch int) (all, odd []convPattern) {
+func resnet50(batch int) (usual, strange []convPattern) {
 	add := func(list *[]convPattern, c, k, size, window, stride, groups int) {
 		pad := window / 2
 		out := (size+2*pad-window)/stride + 1
@@ -58,7 +58,7 @@ func resnet50(batch int) (all, odd []convPattern) {
 			*list = append(*list, p)
 		}
 	}
-	add(&all, 3, 64, 224, 7, 2, 1)
+	add(&usual, 3, 64, 224, 7, 2, 1)
 	in, size := 64, 56
 	for stage, width := range []int{64, 128, 256, 512} {
 		for block := range 2 {
@@ -66,50 +66,63 @@ func resnet50(batch int) (all, odd []convPattern) {
 			if block == 0 && stage > 0 {
 				stride = 2
 			}
-			add(&all, in, width, size, 1, 1, 1)
-			add(&all, width, width, size, 3, stride, 1)
+			add(&usual, in, width, size, 1, 1, 1)
+			add(&usual, width, width, size, 3, stride, 1)
 			if block == 0 {
-				add(&all, in, 4*width, size, 1, stride, 1)
+				add(&usual, in, 4*width, size, 1, stride, 1)
 			}
 			size /= stride
-			add(&all, width, 4*width, size, 1, 1, 1)
+			add(&usual, width, 4*width, size, 1, 1, 1)
 			in = 4 * width
 		}
 	}
-	add(&all, 128, 128, 56, 3, 1, 32)
-	add(&all, 256, 256, 56, 3, 2, 32)
-	add(&odd, 7, 5, 9, 3, 1, 1)
-	add(&odd, 5, 7, 9, 3, 2, 1)
-	add(&odd, 1, 1, 1, 1, 1, 1)
-	add(&odd, 9, 12, 8, 3, 1, 3)
-	add(&odd, 2048, 1000, 1, 1, 1, 1)
-	return all, odd
+	add(&usual, 128, 128, 56, 3, 1, 32)
+	add(&usual, 256, 256, 56, 3, 2, 32)
+	add(&strange, 7, 5, 9, 3, 1, 1)
+	add(&strange, 5, 7, 9, 3, 2, 1)
+	add(&strange, 1, 1, 1, 1, 1, 1)
+	add(&strange, 9, 12, 8, 3, 1, 3)
+	add(&strange, 2048, 1000, 1, 1, 1, 1)
+	return usual, strange
 }
 
 // use is a way to use a convolution.
 type use struct {
 	name   string
 	change func(*convPattern)
-	wanted bool // cuDNN must be able to
+	wanted need
 }
 
-func uses(t kernels.Type) []use {
+// need is what cuDNN must be able to.
+type need int
+
+const (
+	nothing need = iota
+	common       // the convolutions of the networks
+	all          // those of odd channels too, and engines with settings
+)
+
+func uses(precision kernels.Precision) []use {
+	gate := common
+	if precision == kernels.Float32 {
+		gate = nothing // it has only those that multiply as TF32
+	}
 	list := []use{
-		{"conv", func(*convPattern) {}, true},
-		{"+ bias", func(p *convPattern) { p.bias = true }, true},
-		{"+ bias, ReLU", func(p *convPattern) { p.bias, p.relu = true, true }, true},
-		{"+ residual, bias", func(p *convPattern) { p.residual, p.bias = true, true }, true},
-		{"+ residual, bias, ReLU", func(p *convPattern) { p.residual, p.bias, p.relu = true, true, true }, true},
+		{"conv", func(*convPattern) {}, all},
+		{"+ bias", func(p *convPattern) { p.bias = true }, all},
+		{"+ bias, ReLU", func(p *convPattern) { p.bias, p.relu = true, true }, all},
+		{"+ residual, bias", func(p *convPattern) { p.residual, p.bias = true, true }, all},
+		{"+ residual, bias, ReLU", func(p *convPattern) { p.residual, p.bias, p.relu = true, true, true }, all},
 		{"+ bias, gate, residual, ReLU", func(p *convPattern) {
 			p.bias, p.gate, p.residual, p.relu, p.biasType = true, true, true, true, kernels.F32
-		}, true},
-		{"grad input", func(p *convPattern) { p.kind = convGradInput }, true},
-		{"grad weight", func(p *convPattern) { p.kind = convGradWeight }, true},
+		}, gate},
+		{"grad input", func(p *convPattern) { p.kind = convGradInput }, all},
+		{"grad weight", func(p *convPattern) { p.kind = convGradWeight }, all},
 	}
-	if t != kernels.F32 {
+	if precision.Map() != kernels.F32 {
 		list = append(list,
-			use{"grad weight, f32", func(p *convPattern) { p.kind, p.output = convGradWeight, kernels.F32 }, false},
-			use{"+ f32 bias, ReLU", func(p *convPattern) { p.bias, p.relu, p.biasType = true, true, kernels.F32 }, false})
+			use{"grad weight, f32", func(p *convPattern) { p.kind, p.output = convGradWeight, kernels.F32 }, nothing},
+			use{"+ f32 bias, ReLU", func(p *convPattern) { p.bias, p.relu, p.biasType = true, true, kernels.F32 }, nothing})
 	}
 	return list
 }
@@ -133,15 +146,18 @@ func TestRealCuDNN(t *testing.T) {
 			t.Fatalf("%s: %v", g.name, err)
 		}
 		for _, precision := range []kernels.Precision{kernels.BFloat16, kernels.Float16, kernels.TF32, kernels.Float32} {
-			for _, u := range uses(precision.Map()) {
-				all, odd := resnet50(256)
-				if !u.wanted {
-					all, odd = all[1:5], nil
+			for _, u := range uses(precision) {
+				usual, strange := resnet50(256)
+				if u.wanted == nothing {
+					usual, strange = usual[1:5], nil
 				}
-				c.tabulate(t, table, g, precision, u, all)
-				if len(odd) > 0 {
+				c.tabulate(t, table, g, precision, u, usual)
+				if len(strange) > 0 {
 					u.name += ", odd"
-					c.tabulate(t, table, g, precision, u, odd)
+					if u.wanted < all {
+						u.wanted = nothing
+					}
+					c.tabulate(t, table, g, precision, u, strange)
 				}
 			}
 		}
@@ -174,7 +190,7 @@ func (c *cudnn) tabulate(t *testing.T, table *tabwriter.Writer, g gpu, precision
 			return !pl.compiled // compiling takes a second
 		})
 		if err != nil {
-			if u.wanted {
+			if u.wanted > nothing {
 				t.Errorf("%s, %s: %v", g.name, precision, err)
 			}
 			continue
@@ -184,7 +200,7 @@ func (c *cudnn) tabulate(t *testing.T, table *tabwriter.Writer, g gpu, precision
 			compiled++
 		}
 	}
-	if u.wanted && !settings {
+	if u.wanted == all && !settings {
 		t.Errorf("%s, %s, %s: no engine has settings", g.name, precision, u.name)
 	}
 	engines := "-"

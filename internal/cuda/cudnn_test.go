@@ -281,7 +281,7 @@ func TestSearch(t *testing.T) {
 		t.Errorf("no engine for float32 within 63 bytes: %v", err)
 	}
 	t.Setenv("FAKE_CUDNN_ENGINES", "none")
-	if _, err := c.plan(tf32, 1<<20); !errors.Is(err, errNoEngine) {
+	if _, err := c.plan(tf32, 1<<20); !errors.Is(err, errNoEngine) || err.Error() != "cuDNN has no engine for "+tf32.String() {
 		t.Errorf("no engine at all: %v", err)
 	}
 	if left := leftOver(f.lines(t)); len(left) != 1 || left["handle"] != 1 {
