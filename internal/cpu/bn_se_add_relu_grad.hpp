@@ -27,6 +27,9 @@ struct GradMaps {
 // The masked gradient at float p; a, b are the forward's affine there.
 template <int kMask, bool kTwo, typename IO>
 static inline __attribute__((always_inline)) Vec masked(const GradMaps& t, int64_t p, Vec y, Vec a, Vec b, IO io) {
+  read_ahead(t.dout + p);
+  read_ahead(t.y + p);
+  if constexpr (kMask == kMaskFromOut) read_ahead(t.out + p);
   Vec g = io.get(t.dout + p);
   if constexpr (kTwo) g += io.get(t.dout2 + p);
   if constexpr (kMask == kMaskFromY) g = fma(a, y, b) > 0 ? g : zero();

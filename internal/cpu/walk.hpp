@@ -13,6 +13,11 @@ static inline __attribute__((always_inline)) void each(const Rows& m, int item, 
     each_vector(int(std::min<int64_t>(m.width, last - at)), [&](int i, auto io) { f(base + at + i, i, io); });
 }
 
+// Fetches what a walk will read 512 floats after p. Processors do that by themselves, but not enough for three maps at once and
+// vectors of whole cache lines: with it the tail's gradient takes 0.73 to 0.92 of the time (10 shuffled rounds of 5 shapes, 2
+// Zen 5 cores, AVX-512). With AVX2 it makes no difference, nor for the forward's one or two maps.
+static inline void read_ahead(const float* p) { __builtin_prefetch(p + 512); }
+
 // v (c) as a row of the map: itself, or repeated in buffer (width).
 static inline const float* spread(const Rows& m, const float* v, float* buffer) {
   if (m.g == 1) return v;
