@@ -22,8 +22,8 @@ typedef struct {
   int kind;
   int64_t n, c, h, w, k, r, s, p, q, stride, pad, groups;
   int input, weight, output;  // element types of x or dy; of w, or of x for GRAD_WEIGHT; of y, dx or dw
-  int bias, gate, residual,
-      relu;       // 1: the forward's epilogue relu?(gate (n, k) * (conv + bias (k)) + residual (n, k, p, q))
+  // The forward's epilogue relu?(gate (n, k) * (conv + bias (k)) + residual (n, k, p, q)): 1 for what it has.
+  int bias, gate, residual, relu;
   int bias_type;  // the residual's is output, the gate's float32
 } senet_cudnn_conv;
 
