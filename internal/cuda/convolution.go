@@ -22,8 +22,8 @@ type convolution struct {
 	run                           *convRun
 }
 
-// convolutionOf is n for cuDNN to run; nil if n is no convolution, or the gradient of one with a bias, which only our own
-// kernels run.
+// convolutionOf is n for cuDNN to run; nil if n is no convolution, or the gradient of a weight and a bias in one, which only
+// our own kernels run.
 func convolutionOf(n *graph.Node, precision kernels.Precision) *convolution {
 	c := &convolution{}
 	var x, y *graph.Value // maps of the forward convolution, whichever way it is run

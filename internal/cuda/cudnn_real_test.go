@@ -128,7 +128,7 @@ func uses(precision kernels.Precision) []use {
 }
 
 // TestRealCuDNN asks the real library, for devices that need not be there, whether it has engines for every convolution
-// of ResNet-50 in every precision, and prints what it found. scripts/cuda/cudnn_check.sh runs it.
+// of ResNet-50 in every precision, but for a gate in float32, and prints what it found. scripts/cuda/cudnn_check.sh runs it.
 func TestRealCuDNN(t *testing.T) {
 	if os.Getenv("SENET_CUDNN_CHECK") == "" {
 		t.Skip("scripts/cuda/cudnn_check.sh runs it: it fetches cuDNN")
