@@ -144,7 +144,7 @@ func runBench(ctx context.Context, d *deps, o BenchOptions) (err error) {
 		}
 		nets = append(nets, net)
 	}
-	b, err := d.openBackend(deviceOptions{device: o.Device, threads: o.Threads, precision: o.Precision})
+	b, err := d.openBackend(deviceOptions{device: o.Device, threads: o.Threads, precision: o.Precision, measure: true})
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (c candidate) count() (costNetwork, error) {
 
 // measure fills in the device and the times.
 func (o CostOptions) measure(ctx context.Context, d *deps, cs []candidate, r *costReport) (err error) {
-	b, err := d.openBackend(deviceOptions{device: o.Device, threads: o.Threads, precision: o.Precision})
+	b, err := d.openBackend(deviceOptions{device: o.Device, threads: o.Threads, precision: o.Precision, measure: true})
 	if err != nil {
 		return err
 	}

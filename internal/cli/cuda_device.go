@@ -19,7 +19,7 @@ func openCUDA(index int, o deviceOptions) (backend.Backend, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", config.ErrConfig, err)
 	}
-	options := cuda.Options{Index: index, Precision: p}
+	options := cuda.Options{Index: index, Precision: p, Measure: o.measure}
 	if o.team != nil {
 		options.Rank, options.Ranks = o.team.Rank, o.team.Size
 		if options.UniqueID, err = o.team.uniqueID(); err != nil {

@@ -84,6 +84,7 @@ type deviceOptions struct {
 	device    string // the value of --device or of the config's key
 	threads   int    // of the CPU; 0: as many as GOMAXPROCS
 	precision string
+	measure   bool  // a GPU's convolutions, see cuda.Options; what does not run for long does without
 	team      *team // with which to compute together; nil for a process alone
 }
 

@@ -218,7 +218,7 @@ func (t *team) watch(d *deps, minutes float64) (beat func(steps int), stop func(
 
 // openBackend opens the device of this rank.
 func (t *team) openBackend(d *deps, cfg config.Config) (backend.Backend, error) {
-	o := deviceOptions{device: cfg.Device, threads: cfg.Threads, precision: cfg.Precision}
+	o := deviceOptions{device: cfg.Device, threads: cfg.Threads, precision: cfg.Precision, measure: true}
 	if t.group != nil {
 		o.team = t
 	}

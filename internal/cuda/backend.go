@@ -14,6 +14,9 @@ import (
 type Options struct {
 	Index     int // of the device, as the driver counts them
 	Precision kernels.Precision
+	// Measure times every convolution on all engines that cuDNN suggests and on our own kernels, takes the fastest and keeps the
+	// choice on disk. Without it a choice on disk is taken, else the engine that cuDNN expects to be the fastest.
+	Measure bool
 
 	Rank, Ranks int    // which of how many processes that share a job this is, each with a GPU of its own; 0 or 1 Ranks: it is alone
 	UniqueID    []byte // the job's, from NewUniqueID on one rank; nil alone
@@ -23,6 +26,7 @@ type Options struct {
 type Backend struct {
 	index     int
 	precision kernels.Precision
+	measure   bool
 	device    *device
 	compute   *stream // runs the nodes, in order
 	uploads   *stream // brings the next batch meanwhile
@@ -41,7 +45,7 @@ func New(o Options) (_ *Backend, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{index: o.Index, precision: o.Precision, device: d, modules: map[string]*module{}, functions: map[string]*function{}, plans: map[string]*convPlan{}}
+	b := &Backend{index: o.Index, precision: o.Precision, measure: o.Measure, device: d, modules: map[string]*module{}, functions: map[string]*function{}, plans: map[string]*convPlan{}}
 	err = d.do(func() (err error) {
 		if b.compute, err = d.newStream(); err != nil {
 			return err

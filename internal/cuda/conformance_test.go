@@ -5,6 +5,7 @@ import (
 	"flag"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"senet/internal/backend"
 	"senet/internal/backend/backendtest"
@@ -50,6 +51,55 @@ func TestConformance(t *testing.T) {
 			}, p.o)
 		})
 	}
+}
+
+// TestConformanceOnCuDNN: convolutions as cuDNN gets them, computed by a stand-in that has nothing but the descriptors of their
+// graphs, are the oracle's too, in networks and captured graphs as well; cuDNN is given all that it can have.
+func TestConformanceOnCuDNN(t *testing.T) {
+	if !emu.Running() {
+		t.Skip("on a device TestConformance runs on cuDNN")
+	}
+	emu.Seed(*seed)
+	library := buildCuDNN(t)
+	for _, p := range precisions {
+		if p.of != kernels.Float32 && p.of != kernels.BFloat16 {
+			continue // to the stand-in TF32 is float32, and fp16 another name
+		}
+		t.Run(p.of.String(), func(t *testing.T) {
+			p.o.Only = []string{"conv", "conv_inference"}
+			var all []*Backend
+			backendtest.RunAll(t, func(t testing.TB) backend.Backend {
+				b := openOnCuDNN(t, p.of, library)
+				all = append(all, b)
+				return b
+			}, p.o)
+			ran := 0
+			for _, b := range all {
+				for pattern, plan := range b.plans {
+					if plan == nil {
+						t.Errorf("not on cuDNN: %s", pattern)
+					}
+					ran++
+				}
+			}
+			if ran < 50 {
+				t.Errorf("only %d convolutions", ran)
+			}
+		})
+	}
+}
+
+// openOnCuDNN is open with the cuDNN in a file.
+func openOnCuDNN(t testing.TB, p kernels.Precision, library string) *Backend {
+	t.Helper()
+	b := open(t, p)
+	if err := b.device.do(func() (err error) {
+		b.library, err = openCuDNNAt(library, uintptr(unsafe.Pointer(b.compute.c())), "")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // openRanks are the ranks of one job, each on a device of its own.

@@ -3,16 +3,10 @@ package cuda
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"senet/internal/graph"
 	"senet/internal/kernels"
 )
-
-// workspaceLimit is the most that an engine of cuDNN may take beside its operands: those of 16-bit maps need a tenth at
-// most, and those of float32 maps that want a gigabyte would double the memory of a small batch.
-const workspaceLimit = 256 << 20
 
 // convolution is how cuDNN runs n: the plan, and the operands in the order of convKind.
 type convolution struct {
@@ -74,7 +68,7 @@ func (b *Backend) planned(n *graph.Node) (*convolution, error) {
 	plan, known := b.plans[key]
 	if !known {
 		var err error
-		if plan, err = b.tune(n); err != nil && !errors.Is(err, errNoEngine) {
+		if plan, err = b.choose(n); err != nil && !errors.Is(err, errNoEngine) {
 			return nil, fmt.Errorf("%s %q: %w", n.Op, n.Name, err)
 		}
 		b.plans[key] = plan
@@ -86,55 +80,6 @@ func (b *Backend) planned(n *graph.Node) (*convolution, error) {
 	return c, nil
 }
 
-// tune measures our own kernels and cuDNN's engines on n alone, with operands of its own.
-func (b *Backend) tune(n *graph.Node) (_ *convPlan, err error) {
-	alone, err := compile(b, onlyNode(n), false)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, alone.release()) }()
-	workspace, err := b.device.alloc(workspaceLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.device.release(workspace)) }()
-	c := convolutionOf(alone.p.Phases[graph.Step][0], b.precision)
-	own := func() (time.Duration, error) { return b.time(func() error { return alone.issue(graph.Step) }) }
-	return b.library.choose(c.pattern, workspaceLimit, own, func(pl *convPlan) (took time.Duration, err error) {
-		run, err := pl.bind(c.operands(alone, workspace))
-		if err != nil {
-			return 0, err
-		}
-		defer run.free()
-		return b.time(run.run)
-	})
-}
-
-// onlyNode is a program of n alone, its operands States.
-func onlyNode(n *graph.Node) *graph.Program {
-	p := &graph.Program{}
-	of := map[*graph.Value]*graph.Value{nil: nil}
-	for _, v := range slices.Concat(n.In, n.Out) {
-		if _, done := of[v]; done {
-			continue
-		}
-		own := *v
-		own.ID, own.Role = len(p.Values), graph.State
-		of[v] = &own
-		p.Values = append(p.Values, &own)
-	}
-	alone := *n
-	alone.In, alone.Out = make([]*graph.Value, len(n.In)), make([]*graph.Value, len(n.Out))
-	for i, v := range n.In {
-		alone.In[i] = of[v]
-	}
-	for i, v := range n.Out {
-		alone.Out[i] = of[v]
-	}
-	p.Phases[graph.Step] = []*graph.Node{&alone}
-	return p
-}
-
 // operand is where v lies in the type of maps, 0 for nil.
 func (e *executable) operand(v *graph.Value) uint64 {
 	if v == nil {
@@ -144,35 +89,6 @@ func (e *executable) operand(v *graph.Value) uint64 {
 		return uint64(at)
 	}
 	return uint64(e.address[v.ID])
-}
-
-// time is what a run of f, which issues work to the compute stream, takes on the device: the mean of a few after one.
-func (b *Backend) time(f func() error) (_ time.Duration, err error) {
-	const runs = 5
-	var marks [2]*event
-	for i := range marks {
-		m, err := b.device.newEvent(true)
-		if err != nil {
-			return 0, err
-		}
-		defer func() { err = errors.Join(err, m.destroy()) }()
-		marks[i] = m
-	}
-	for i := range runs + 1 {
-		if i == 1 {
-			if err := b.compute.record(marks[0]); err != nil {
-				return 0, err
-			}
-		}
-		if err := f(); err != nil {
-			return 0, err
-		}
-	}
-	if err := errors.Join(b.compute.record(marks[1]), marks[1].sync()); err != nil {
-		return 0, err
-	}
-	took, err := marks[1].since(marks[0])
-	return took / runs, err
 }
 
 // nodePlan is what the node needs beside cuDNN's run: its workspace, and where cuDNN leaves a weight's gradient in the type

@@ -12,8 +12,8 @@ import (
 	"senet/internal/model"
 )
 
-// TestConvolutionsRunOnCuDNN: with a fake library, which takes no time and computes nothing, every convolution is cuDNN's; it
-// gets the operands of its node, the bias without a gate in the type of maps, and equal convolutions share a plan.
+// TestConvolutionsRunOnCuDNN: every convolution that it can run is cuDNN's; it gets the operands of its node, the bias without a
+// gate in the type of maps, and equal convolutions share a plan.
 func TestConvolutionsRunOnCuDNN(t *testing.T) {
 	if !emu.Running() {
 		t.Skip("not on the emulator")
@@ -40,20 +40,13 @@ func TestConvolutionsRunOnCuDNN(t *testing.T) {
 
 func onFakeCuDNN(t *testing.T, precision kernels.Precision, p *graph.Program, gates int) {
 	f := newFakeCuDNN(t)
-	b := open(t, precision)
-	var exe *executable
-	if err := b.device.do(func() (err error) {
-		b.library, err = openCuDNNAt(f.path, uintptr(0x5150), "")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	b := openOnCuDNN(t, precision, f.path)
 	c, err := b.Compile(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exe = c.(*executable)
-	f.lines(t) // of measuring
+	exe := c.(*executable)
+	f.lines(t) // of trials
 	for range 3 {
 		if err := errors.Join(exe.Run(graph.Prepare), exe.Run(graph.Step)); err != nil {
 			t.Fatal(err)

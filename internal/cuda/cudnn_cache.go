@@ -31,7 +31,7 @@ type cacheFile struct {
 	Engines map[string]chosenEngine `json:"engines"`
 }
 
-const cacheVersion = 1
+const cacheVersion = 2
 
 // remember makes choose keep its choices in the user's cache folder, under the device's name. note says why it cannot,
 // or that a file there was ignored.
@@ -108,10 +108,10 @@ func (c *convCache) write() error {
 // ownKernels stands in the file for a convolution that our own kernels run faster than any engine.
 var ownKernels = convEngine{Index: -1}
 
-// choose prepares the engine for p that took the least time by measure, which binds and runs it, among those that need
-// at most limit bytes of workspace; nil where our own kernels, timed by own, are faster. A choice that was remembered is
-// not measured again.
-func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, error), measure func(*convPlan) (time.Duration, error)) (*convPlan, error) {
+// choose prepares an engine for p among those that need at most limit bytes of workspace: the one that took the least time by
+// try, which runs it and refuses what it gets wrong; nil where our own kernels, timed by own, are faster. Where own is nil it is
+// the first that try takes. A choice that was remembered is not tried again.
+func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, error), try func(*convPlan) (time.Duration, error)) (*convPlan, error) {
 	if c.cache != nil {
 		if known, ok := c.cache.chosen[p.String()]; ok {
 			if known.Index == ownKernels.Index {
@@ -126,7 +126,7 @@ func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, er
 	var least time.Duration
 	var failed error
 	err := c.search(p, limit, func(pl *convPlan) bool {
-		took, err := measure(pl)
+		took, err := try(pl)
 		if err != nil || best != nil && took >= least {
 			if err != nil && failed == nil {
 				failed = fmt.Errorf("%s, %s: %w", p, pl.name(), err)
@@ -138,13 +138,16 @@ func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, er
 			best.destroy()
 		}
 		best, least = pl, took
-		return true
+		return own != nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	if best == nil {
 		return nil, failed
+	}
+	if own == nil {
+		return best, nil
 	}
 	ours, err := own()
 	if err != nil {

@@ -130,8 +130,8 @@ func TestDamagedCache(t *testing.T) {
 	c := newFakeCuDNN(t).open(t)
 	p := conv3x3(convForward, kernels.BF16)
 	for name, text := range map[string]string{
-		"empty": "", "cut off": `{"version":1,"engines":{"a":{"eng`, "another version": `{"version":0}`, "no object": `[]`,
-		"a wrong type": `{"version":1,"engines":{"a":{"engine":"x"}}}`,
+		"empty": "", "cut off": `{"version":2,"engines":{"a":{"eng`, "another version": `{"version":0}`, "no object": `[]`,
+		"a wrong type": `{"version":2,"engines":{"a":{"engine":"x"}}}`,
 	} {
 		path := filepath.Join(t.TempDir(), "cache.json")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -147,7 +147,7 @@ func TestDamagedCache(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "null.json")
-	if err := os.WriteFile(path, []byte(`{"version":1,"engines":null}`), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(`{"version":2,"engines":null}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c.cache = loadConvCache(path)

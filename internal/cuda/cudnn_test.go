@@ -17,36 +17,41 @@ import (
 
 var updateCuDNN = flag.Bool("update-cudnn", false, "write testdata/cudnn/*.golden anew")
 
-// fakeCuDNN is a compiled testdata/cudnn/fake.c, and its log.
+// fakeCuDNN is testdata/cudnn, compiled, and its log.
 type fakeCuDNN struct {
 	path, log string
 }
 
-func newFakeCuDNN(t *testing.T) *fakeCuDNN {
+func newFakeCuDNN(t testing.TB) *fakeCuDNN {
 	t.Helper()
-	dir := t.TempDir()
-	f := &fakeCuDNN{filepath.Join(dir, "cudnn/lib", cudnnLibrary), filepath.Join(dir, "log")}
-	source, err := filepath.Abs("testdata/cudnn/fake.c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The fake is built for "CUDA 77", so that no real cuBLASLt is taken for its own.
-	compileFake(t, source, f.path)
-	empty := filepath.Join(dir, "empty.c")
-	if err := os.WriteFile(empty, []byte("int nothing;\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	compileFake(t, empty, filepath.Join(dir, "cublas/lib/libcublasLt.so.77"))
+	f := &fakeCuDNN{buildCuDNN(t), filepath.Join(t.TempDir(), "log")}
 	t.Setenv("FAKE_CUDNN_LOG", f.log)
 	return f
 }
 
-func compileFake(t *testing.T, source, library string) {
+// buildCuDNN compiles the fake, for "CUDA 77", so that no real cuBLASLt is taken for its own, and returns where it is.
+func buildCuDNN(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	library, empty := filepath.Join(dir, "cudnn/lib", cudnnLibrary), filepath.Join(dir, "empty.c")
+	if err := os.WriteFile(empty, []byte("int nothing;\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	compileFake(t, library, "testdata/cudnn/fake.c", "testdata/cudnn/compute.c")
+	compileFake(t, filepath.Join(dir, "cublas/lib/libcublasLt.so.77"), empty)
+	return library
+}
+
+func compileFake(t testing.TB, library string, sources ...string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(library), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command("g++", "-x", "c", "-shared", "-fPIC", "-O1", source, "-o", library).CombinedOutput(); err != nil {
+	args := []string{"-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", library}
+	for _, s := range sources {
+		args = append(args, "-x", "c", s) // g++ takes only one for C, else
+	}
+	if text, err := exec.Command("g++", args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 }

@@ -40,6 +40,8 @@ type Options struct {
 	// Ranked, for a backend whose processes can share a job, opens as many that do: each is called by a goroutine of its own. nil
 	// leaves out what ranks do.
 	Ranked func(t testing.TB, ranks int) []backend.Backend
+	// Only leaves out all but these ops; nil leaves out none.
+	Only []string
 }
 
 // RunAll runs the suite on the backend that open returns, as subtests named
@@ -50,6 +52,9 @@ func RunAll(t *testing.T, open func(testing.TB) backend.Backend, o Options) {
 		o.Tolerance = 1e-4
 	}
 	for _, family := range families() {
+		if o.Only != nil && !slices.Contains(o.Only, family.name) {
+			continue
+		}
 		t.Run(family.name, func(t *testing.T) {
 			b := open(t)
 			for _, d := range family.cases {

@@ -1,37 +1,19 @@
 // A libcudnn.so.9 for the tests. It keeps to the rules of the graph API (attributes before finalize, children final,
 // nothing used after it is destroyed, no attribute that its table lacks), suggests engines that the table below lists,
-// and describes each run in words. The numbers here are written down apart from those of cudnn_api.h on purpose.
+// and describes each run in words. Where the handle's stream is the emulated driver's, a run also computes (compute.c).
+// The numbers here are written down apart from those of cudnn_api.h on purpose.
 //
 // FAKE_CUDNN_LOG   file that takes what happened, a line each
 // FAKE_CUDNN_FAIL  n: the nth call of a function that can fail, from 1, fails
 // FAKE_CUDNN_ENGINES=none: the heuristic suggests nothing
+// FAKE_CUDNN_WRONG n: what engine n computes is wrong; all: what each does
 // FAKE_CUDNN_VERSION, FAKE_CUDNN_CUDART
+#include "fake.h"
+
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { OK = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
-enum { POINTWISE, CONVOLUTION, ENGINE, ENGINECFG, ENGINEHEUR, PLAN, KNOB = 7, FORWARD = 10, BWD_FILTER, BWD_DATA };
-enum { OP_POINTWISE = 13, GRAPH = 15, VARIANT_PACK, TENSOR, DEVICEPROP = 38, MAX_VALUES = 160 };
-
-typedef struct attribute {
-  int name, type, count;
-  union {
-    int64_t i[MAX_VALUES];
-    int e[MAX_VALUES];
-    float f[MAX_VALUES];
-    unsigned char b[MAX_VALUES];
-    struct descriptor* d[MAX_VALUES];
-  } v;
-  struct attribute* next;
-} attribute;
-
-typedef struct descriptor {
-  int kind, final, dead;
-  attribute* attributes;
-} descriptor;
 
 typedef struct {
   int fallback, index, note, compiled, workspace, knobs;
@@ -43,8 +25,11 @@ static const suggestion suggestions[] = {{0, 7, 4, 0, 0, 0},  {0, 8, 2, 0, 0, 0}
                                          {1, 2, -1, 0, 64, 0}};
 enum { SUGGESTIONS = sizeof suggestions / sizeof *suggestions };
 
+#define NO_STREAM ((void*)0x5150)  // of tests that run nothing
+
 static char last[256];
 static int calls, handles;
+static void* current_stream;
 
 static void say(const char* format, ...) {
   const char* path = getenv("FAKE_CUDNN_LOG");
@@ -94,6 +79,7 @@ int cudnnDestroy(void* handle) {
 int cudnnSetStream(void* handle, void* stream) {
   if (unlucky() || handle != &handles) return NOT_SUPPORTED;
   say("stream %p\n", stream);
+  current_stream = stream;
   return OK;
 }
 
@@ -113,7 +99,7 @@ int cudnnBackendDestroyDescriptor(void* p) {
   return OK;
 }
 
-static attribute* find(const descriptor* d, int name) {
+attribute* find(const descriptor* d, int name) {
   for (attribute* a = d->attributes; a; a = a->next)
     if (a->name == name) return a;
   return NULL;
@@ -138,7 +124,7 @@ static size_t size_of(int type) {
   return 8;
 }
 
-static attribute* put(descriptor* d, int name, int type, int64_t count, const void* values) {
+static void put(descriptor* d, int name, int type, int64_t count, const void* values) {
   attribute* a = find(d, name);
   if (!a) {
     a = calloc(1, sizeof *a);
@@ -148,8 +134,8 @@ static attribute* put(descriptor* d, int name, int type, int64_t count, const vo
   a->name = name;
   a->type = type;
   a->count = (int)count;
-  memcpy(&a->v, values, (size_t)(count < MAX_VALUES ? count : MAX_VALUES) * size_of(type));
-  return a;
+  a->v.any = malloc((size_t)count * 8);
+  memcpy(a->v.any, values, (size_t)count * size_of(type));
 }
 
 // The attributes that each kind of descriptor takes: first to last, and the type of each in order.
@@ -253,6 +239,10 @@ static int get_config(const descriptor* d, int name, int64_t capacity, int64_t* 
   return OK;
 }
 
+static int64_t workspace_of(const descriptor* plan) {
+  return suggested(find(find(plan, 401)->v.d[0], 300)->v.d[0])->workspace;
+}
+
 int cudnnBackendGetAttribute(void* p, int name, int type, int64_t capacity, int64_t* count, void* values) {
   const descriptor* d = p;
   if (unlucky()) return NOT_SUPPORTED;
@@ -266,12 +256,12 @@ int cudnnBackendGetAttribute(void* p, int name, int type, int64_t capacity, int6
   if (d->kind == ENGINE && name == 1305 && type == 19)
     return hand(capacity, count, values, suggested(d)->compiled, &none, 4);
   if (d->kind == PLAN && name == 402 && type == 3) {
-    const int64_t bytes = suggested(find(find(d, 401)->v.d[0], 300)->v.d[0])->workspace;
+    const int64_t bytes = workspace_of(d);
     return hand(capacity, count, values, 1, &bytes, 8);
   }
   attribute* a = find(d, name);
   if (!a || a->type != type) return refuse(BAD_PARAM, "no such attribute");
-  return hand(capacity, count, values, a->count, &a->v, size_of(type));
+  return hand(capacity, count, values, a->count, a->v.any, size_of(type));
 }
 
 // show describes a descriptor and what hangs on it, attribute by attribute in the order of their numbers.
@@ -313,5 +303,7 @@ int cudnnBackendExecute(void* handle, void* plan, void* pack) {
   say("\n");
   show(a, 0);
   say("\n");
-  return OK;
+  if (current_stream == NO_STREAM) return OK;
+  return issue_run(current_stream, d, a, workspace_of(d)) ? refuse(NOT_SUPPORTED, "not a stream of the emulated driver")
+                                                          : OK;
 }
