@@ -26,7 +26,10 @@ var precisions = []struct {
 	{kernels.Float16, backendtest.Options{Tolerance: 2e-3, Network: 0.16, Round: func(x float32) float32 { return f16Float(f16Bits(x)) }}},
 }
 
-var seed = flag.Uint64("seed", 0, "of the order of threads, blocks and streams on the emulator")
+var (
+	seed = flag.Uint64("seed", 0, "of the order of threads, blocks and streams on the emulator")
+	own  = flag.Bool("own", false, "convolve with our own kernels alone")
+)
 
 // TestConformance runs the suite that every backend passes, in each precision, on the emulated driver or with -gpu on the device.
 func TestConformance(t *testing.T) {
@@ -151,5 +154,11 @@ func open(t testing.TB, p kernels.Precision) *Backend {
 			t.Error(err)
 		}
 	})
+	if *own && b.library != nil {
+		if err := b.device.do(b.library.close); err != nil {
+			t.Fatal(err)
+		}
+		b.library = nil
+	}
 	return b
 }

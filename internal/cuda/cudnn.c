@@ -27,11 +27,13 @@ int fail_status(const cudnn_api* api, senet_cudnn_error* e, const char* what, in
 }
 
 // cuDNN 9 opens cuBLASLt when its heuristic is first asked, and aborts the process if it is not there. So it is opened
-// here: by its name, beside cuDNN, or from where NVIDIA's Python packages put it.
+// here: by its name, beside cuDNN, or from where NVIDIA's Python packages put it, those for CUDA 12 and from 13 on.
 static int load_cublas(const cudnn_api* api, senet_cudnn_error* e) {
-  static const char* const folders[] = {"", "../../cublas/lib/"};
-  char name[64], path[4096];
-  snprintf(name, sizeof name, "libcublasLt.so.%d", (int)(api->GetCudartVersion() / 1000));
+  const int cuda = (int)(api->GetCudartVersion() / 1000);
+  char name[64], own[64], path[4096];
+  snprintf(name, sizeof name, "libcublasLt.so.%d", cuda);
+  snprintf(own, sizeof own, "../../cu%d/lib/", cuda);
+  const char* const folders[] = {"", "../../cublas/lib/", own};
   if (dlopen(name, RTLD_LAZY | RTLD_LOCAL)) return 0;
   Dl_info info;
   void* inside;

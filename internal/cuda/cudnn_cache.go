@@ -110,7 +110,7 @@ var ownKernels = convEngine{Index: -1}
 
 // choose prepares an engine for p among those that need at most limit bytes of workspace: the one that took the least time by
 // try, which runs it and refuses what it gets wrong; nil where our own kernels, timed by own, are faster. Where own is nil it is
-// the first that try takes. A choice that was remembered is not tried again.
+// the first that try takes. Where try takes none, the error is the first, and errNoEngine unless that is a wrong result. A choice that was remembered is not tried again.
 func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, error), try func(*convPlan) (time.Duration, error)) (*convPlan, error) {
 	if c.cache != nil {
 		if known, ok := c.cache.chosen[p.String()]; ok {
@@ -142,6 +142,9 @@ func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, er
 	})
 	if err != nil {
 		return nil, err
+	}
+	if best == nil && !errors.Is(failed, errWrongResult) {
+		failed = fmt.Errorf("%w %w", errNoEngine, failed)
 	}
 	if best == nil {
 		return nil, failed

@@ -356,9 +356,17 @@ func TestBind(t *testing.T) {
 // TestCuDNNProblems: in plain words, why cuDNN cannot be used and what to do.
 func TestCuDNNProblems(t *testing.T) {
 	f := newFakeCuDNN(t)
-	if version, problem := cudnnAt(f.path); version != "9.28.0" || problem != "" {
-		t.Errorf("version %q, problem %q", version, problem)
+	found := func(folder string) {
+		if version, problem := cudnnAt(f.path); version != "9.28.0" || problem != "" {
+			t.Errorf("cuBLAS in %s: version %q, problem %q", folder, version, problem)
+		}
 	}
+	packages := filepath.Join(filepath.Dir(f.path), "../..") // NVIDIA's, of Python
+	found("cublas/lib")                                      // those for CUDA 12
+	if err := os.Rename(filepath.Join(packages, "cublas"), filepath.Join(packages, "cu77")); err != nil {
+		t.Fatal(err)
+	}
+	found("cu77/lib") // since 13
 	text := filepath.Join(t.TempDir(), "text.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o644); err != nil {
 		t.Fatal(err)

@@ -70,11 +70,11 @@ func TestMemory(t *testing.T) {
 		}
 		out, in := host.bytes[:size], host.bytes[size:]
 		read := func() error { return errors.Join(s.download(in, a[1]), s.sync()) }
-		if err := read(); err != nil {
+		if err := errors.Join(d.clear(a[1], size), read()); err != nil {
 			return err
 		}
 		if !bytes.Equal(in, make([]byte, size)) {
-			t.Error("new memory is not zero")
+			t.Error("cleared memory is not zero")
 		}
 		for i := range out {
 			out[i] = byte(i * 7)
@@ -224,6 +224,9 @@ func TestCapture(t *testing.T) {
 			return err
 		}
 		out, in := host.bytes[:size], host.bytes[size:]
+		if err := d.clear(a[1], size); err != nil {
+			return err
+		}
 		read := func() byte {
 			if err := errors.Join(s.download(in, a[1]), s.sync()); err != nil {
 				t.Error(err)

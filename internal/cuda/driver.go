@@ -90,7 +90,7 @@ func (d *device) open(index int) (err error) {
 	return nil
 }
 
-// close releases the context, and with it all memory that is still allocated. Closing twice does nothing.
+// close releases the context, which cuDNN and NCCL may still hold: all memory has been freed. Closing twice does nothing.
 func (d *device) close() error {
 	return d.thread.end(func() error {
 		return wrap(fmt.Sprintf("close cuda:%d", int(d.ordinal)), d.ordinal.ReleasePrimaryCtx())

@@ -23,7 +23,8 @@ type executable struct {
 	ops     [graph.PhaseCount][]*op  // by phase
 	inputs  []*input
 	bounce  *pinned // through which other values come and go
-	// A phase runs directly the first time, while libraries load what they need, and is captured the second time.
+	// A phase runs directly the first time, while libraries load what they need, and is captured the second time. The first run
+	// is not part of a profile.
 	ran        [graph.PhaseCount]bool
 	recordings [graph.PhaseCount]*recording
 	awaited    [graph.PhaseCount][][]int // by phase and position: ops whose sums must have come in
@@ -152,11 +153,11 @@ func (e *executable) Run(ph graph.Phase) error {
 			return err
 		}
 		switch {
-		case e.profile != nil:
-			return e.runTimed(ph)
 		case !e.ran[ph]:
 			e.ran[ph] = true
 			return e.issue(ph)
+		case e.profile != nil:
+			return e.runTimed(ph)
 		case e.recordings[ph] == nil:
 			r, err := e.b.compute.capture(func() error { return e.issue(ph) })
 			if err != nil {

@@ -189,7 +189,7 @@ func TestSumsTravelBesideTheBackwardPass(t *testing.T) {
 	}
 }
 
-// TestProfileOfRanks: a rank that measures its nodes, and so issues them one by one, takes the same steps as one that replays graphs.
+// TestProfileOfRanks: a rank that measures its nodes takes the same steps as one that does not.
 func TestProfileOfRanks(t *testing.T) {
 	if !emu.Running() {
 		t.Skip("needs the emulator")

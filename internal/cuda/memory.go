@@ -14,7 +14,7 @@ import (
 // address is one of the device's memory.
 type address uint64
 
-// alloc returns the address of so many bytes of zero, or *OutOfMemory.
+// alloc returns the address of so many bytes of anything, or *OutOfMemory.
 func (d *device) alloc(bytes int64) (address, error) {
 	a, err := cu.MemAlloc(bytes)
 	if errors.Is(err, cu.OutOfMemory) {
@@ -23,15 +23,13 @@ func (d *device) alloc(bytes int64) (address, error) {
 	if err != nil {
 		return 0, wrap(fmt.Sprintf("allocate %d bytes", bytes), err)
 	}
-	// Streams of ours do not wait for the null stream, which clears the memory: wait for it here.
-	err = wrap("clear allocated memory", cu.MemsetD8(a, 0, bytes))
-	if err == nil {
-		err = wrap("clear allocated memory", cu.Synchronize())
-	}
-	if err != nil {
-		return 0, errors.Join(err, d.release(address(a)))
-	}
 	return address(a), nil
+}
+
+// clear sets memory to zero.
+func (d *device) clear(a address, bytes int64) error {
+	// Streams of ours do not wait for the null stream, which clears the memory: wait for it here.
+	return errors.Join(wrap("clear memory", cu.MemsetD8(cu.DevicePtr(a), 0, bytes)), wrap("clear memory", cu.Synchronize()))
 }
 
 func outOfMemory(asked int64) error {

@@ -25,8 +25,8 @@ func (r *region) take(bytes int64) int64 {
 }
 
 // place plans the memory and allocates it as one block: persistent values with the weights' copies and the inputs'
-// second buffers, constant tables, the arena of activations, the workspace that nodes share, then what nodes have of their own. It
-// then binds the launches.
+// second buffers, all of them zero, the arena of activations, constant tables, the workspace that nodes share, then what nodes
+// have of their own, which hold anything. It then binds the launches.
 func (e *executable) place() error {
 	e.memory = graph.PlanMemory(e.p, e.planner.Bytes)
 	used := e.p.Used()
@@ -54,6 +54,9 @@ func (e *executable) place() error {
 	own := r.take(e.ownBytes())
 	e.memory.Scratch = r.next - tables
 	if err := e.allocate(r.next); err != nil {
+		return err
+	}
+	if err := e.b.device.clear(e.block, e.memory.Persistent); err != nil {
 		return err
 	}
 	e.address = make([]address, len(e.p.Values))

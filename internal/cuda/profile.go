@@ -8,17 +8,19 @@ import (
 	"senet/internal/graph"
 )
 
-// profile measures nodes by events on the compute stream: while there is one, phases are not replayed but issued node by node.
+// profile measures nodes by events between them in a recording of its own for each phase: issued one by one, short kernels
+// would seem to take the time that the host needs for each.
 type profile struct {
-	times [graph.PhaseCount][]backend.NodeTime // by phase
-	marks []*event                             // before the first node of a phase, and after each
+	times      [graph.PhaseCount][]backend.NodeTime // by phase
+	marks      []*event                             // before the first node of a phase, and after each
+	recordings [graph.PhaseCount]*recording
 }
 
 // StartProfile measures every node from now on. An error shows in the next Run.
 func (e *executable) StartProfile() {
 	p := &profile{}
 	if e.profile != nil {
-		p.marks = e.profile.marks
+		p.marks, p.recordings = e.profile.marks, e.profile.recordings
 	}
 	for ph := range e.ops {
 		for _, o := range e.ops[ph] {
@@ -40,7 +42,7 @@ func (e *executable) Profile() []backend.NodeTime {
 	return slices.Concat(e.profile.times[:]...)
 }
 
-// mark records event i, made when it is first needed.
+// mark records event i, each time that the recording runs.
 func (e *executable) mark(i int) error {
 	p := e.profile
 	if i == len(p.marks) {
@@ -50,11 +52,11 @@ func (e *executable) mark(i int) error {
 		}
 		p.marks = append(p.marks, m)
 	}
-	return e.b.compute.record(p.marks[i])
+	return e.b.compute.recordEachTime(p.marks[i])
 }
 
-// runTimed issues a phase like issue and waits for it.
-func (e *executable) runTimed(ph graph.Phase) error {
+// issueMarked issues a phase like issue, with marks.
+func (e *executable) issueMarked(ph graph.Phase) error {
 	if err := e.mark(0); err != nil {
 		return err
 	}
@@ -71,8 +73,18 @@ func (e *executable) runTimed(ph graph.Phase) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// runTimed runs a phase that ran before, and waits for it.
+func (e *executable) runTimed(ph graph.Phase) (err error) {
 	p := e.profile
-	if err := p.marks[len(e.ops[ph])].sync(); err != nil {
+	if p.recordings[ph] == nil {
+		if p.recordings[ph], err = e.b.compute.capture(func() error { return e.issueMarked(ph) }); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(p.recordings[ph].launch(e.b.compute), e.b.compute.sync()); err != nil {
 		return err
 	}
 	for i := range e.ops[ph] {
@@ -88,6 +100,11 @@ func (e *executable) runTimed(ph graph.Phase) error {
 
 func (p *profile) free() error {
 	var errs []error
+	for _, r := range p.recordings {
+		if r != nil {
+			errs = append(errs, r.destroy())
+		}
+	}
 	for _, m := range p.marks {
 		errs = append(errs, m.destroy())
 	}

@@ -1,5 +1,8 @@
 package cuda
 
+// #include "driver.h"
+import "C"
+
 import (
 	"time"
 	"unsafe"
@@ -59,6 +62,12 @@ func (e *event) destroy() error { return wrap("destroy an event", cu.DestroyEven
 
 // record puts the event behind all work issued so far.
 func (s *stream) record(e *event) error { return wrap("record an event", e.e.Record(s.s)) }
+
+// recordEachTime is record within a capture: the recording puts the event there whenever it runs.
+func (s *stream) recordEachTime(e *event) error {
+	c := *(*C.CUevent)(unsafe.Pointer(&e.e)) // a cu.Event holds the handle alone
+	return failed("record an event in a capture", C.cuEventRecordWithFlags(c, s.c(), C.CU_EVENT_RECORD_EXTERNAL))
+}
 
 // wait lets work issued from now on start only when the work before the event's last record is done.
 func (s *stream) wait(e *event) error { return wrap("wait for an event", s.s.Wait(e.e, 0)) }

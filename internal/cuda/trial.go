@@ -29,11 +29,17 @@ type trial struct {
 	most      address // (TrialBlocks, 2)
 }
 
-// choose finds the engine for n; nil where our own kernels are to run it.
+// choose finds the engine for n; nil where our own kernels are to run it. Where there is no memory for a trial, beside another
+// network, it is the one that cuDNN expects to be the fastest.
 func (b *Backend) choose(n *graph.Node) (_ *convPlan, err error) {
 	t := &trial{b: b}
 	defer func() { err = errors.Join(err, t.free()) }()
-	if err := t.prepare(n); err != nil {
+	err = t.prepare(n)
+	var full *OutOfMemory
+	if errors.As(err, &full) {
+		return b.library.plan(convolutionOf(n, b.precision).pattern, workspaceLimit)
+	}
+	if err != nil {
 		return nil, err
 	}
 	own := t.own
@@ -142,6 +148,9 @@ func (t *trial) reserve(bytes int64) (err error) {
 	return err
 }
 
+// errWrongResult: cuDNN and our own kernels make something else of the same operands.
+var errWrongResult = errors.New("the result is not that of senet's own kernels")
+
 // trialTolerance is how far two right results may be apart, of the greatest magnitude: both are rounded, to 2^-8 of themselves
 // in bf16 and 2^-11 in fp16, TF32 rounds the factors to 2^-11, and sums of millions of float32 products differ by their order.
 // An operand in the wrong place makes a distance near 1.
@@ -166,7 +175,7 @@ func (t *trial) compare(y uint64) error {
 		distance, magnitude = max(distance, number(0)), max(magnitude, number(4))
 	}
 	if !(distance <= trialTolerance[have]*magnitude) {
-		return fmt.Errorf("the result is %.3g off that of senet's own kernels, whose greatest is %.3g", distance, magnitude)
+		return fmt.Errorf("%w: %.3g off, of %.3g", errWrongResult, distance, magnitude)
 	}
 	return nil
 }
@@ -204,9 +213,22 @@ func onlyNode(n *graph.Node) *graph.Program {
 	return p
 }
 
-// time is what a run of f, which issues work to the compute stream, takes on the device: the mean of a few after one.
+// time is what a run of f takes on the device, the mean of a few. f issues work to the compute stream and has done so before. It is
+// replayed, as in a step: issued by the host, short kernels would seem to take the time that this takes.
 func (b *Backend) time(f func() error) (_ time.Duration, err error) {
-	const runs = 5
+	const runs = 10
+	r, err := b.compute.capture(func() error {
+		for range runs {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.destroy()) }()
 	var marks [2]*event
 	for i := range marks {
 		m, err := b.device.newEvent(true)
@@ -216,17 +238,12 @@ func (b *Backend) time(f func() error) (_ time.Duration, err error) {
 		defer func() { err = errors.Join(err, m.destroy()) }()
 		marks[i] = m
 	}
-	for i := range runs + 1 {
-		if i == 1 {
-			if err := b.compute.record(marks[0]); err != nil {
-				return 0, err
-			}
-		}
-		if err := f(); err != nil {
+	for range 2 { // the first warms up
+		if err := errors.Join(b.compute.record(marks[0]), r.launch(b.compute), b.compute.record(marks[1])); err != nil {
 			return 0, err
 		}
 	}
-	if err := errors.Join(b.compute.record(marks[1]), marks[1].sync()); err != nil {
+	if err := marks[1].sync(); err != nil {
 		return 0, err
 	}
 	took, err := marks[1].since(marks[0])

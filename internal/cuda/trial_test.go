@@ -66,7 +66,7 @@ func TestTrials(t *testing.T) {
 		t.Setenv("FAKE_CUDNN_WRONG", "all")
 		for _, p := range []kernels.Precision{kernels.Float32, kernels.BFloat16} {
 			have, err := chosen(openOnCuDNN(t, p, library), gatedConv())
-			if err == nil || !strings.Contains(err.Error(), "off that of senet's own kernels") {
+			if err == nil || !strings.Contains(err.Error(), "not that of senet's own kernels") {
 				t.Errorf("%s: chose %s, %v", p, have, err)
 			}
 		}

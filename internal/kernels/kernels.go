@@ -218,5 +218,13 @@ func (p *Planner) Plan(n *graph.Node) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("%s %q: %w", n.Op, n.Name, err)
 	}
+	for _, l := range plan.Launches {
+		if max(l.Grid.Y, l.Grid.Z) > gridLimit {
+			return Plan{}, fmt.Errorf("%s %q: the batch is too large for kernel %s, which has at most %d blocks on top of each other", n.Op, n.Name, l.Kernel, gridLimit)
+		}
+	}
 	return plan, nil
 }
+
+// gridLimit is the greatest Y and Z of a grid on every device.
+const gridLimit = 65535

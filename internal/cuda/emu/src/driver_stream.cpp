@@ -276,6 +276,26 @@ API cuEventRecord(void* event, void* stream) {
   return SUCCESS;
 }
 
+// In a capture with EXTERNAL, the event is recorded by the graph, each time that it runs.
+API cuEventRecordWithFlags(void* event, void* stream, unsigned flags) {
+  enum { EXTERNAL = 1 };
+  if (!(flags & EXTERNAL)) return cuEventRecord(event, stream);
+  ENTER(CONTEXT);
+  Event* e = find_event(event);
+  Stream* s = find_stream(stream);
+  if (!e || !s) return INVALID_HANDLE;
+  if (!s->capture) return INVALID_VALUE;
+  e->capture = nullptr;
+  e->captured = false;
+  e->recorded = true;
+  e->point = {};
+  e->at = std::make_shared<double>();
+  return issue(s, [at = e->at] {
+    *at = seconds();
+    return SUCCESS;
+  });
+}
+
 API cuEventQuery(void* event) {
   ENTER(CONTEXT);
   const Event* e = find_event(event);
