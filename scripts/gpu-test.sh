@@ -70,21 +70,25 @@ info() {
 	"$python" -VV
 	"$python" -c 'import torch; print("PyTorch", torch.__version__, "cuDNN", torch.backends.cudnn.version())' ||
 		echo "$python has no PyTorch: the parts that compare with it will fail"
-	echo "cuDNN for senet: ${LD_LIBRARY_PATH:-none found}"
+	echo "libraries for senet: ${LD_LIBRARY_PATH:-none found}"
 	bin/senet version
-	bin/senet doctor --device "$device" --json
+	bin/senet doctor --device "$device"
+	if [ "$device" = cuda ] && "$python" -c 'import torch; exit(not torch.backends.cudnn.is_available())' &&
+		! bin/senet doctor --json | "$python" -c 'import json, sys; exit("version" not in json.load(sys.stdin)["cudnn"])'; then
+		echo "PyTorch has cuDNN here, and senet does not find it: the parts below would not test it"
+		return 1
+	fi
 }
 
-# cuda_test PATTERN runs tests of internal/cuda, under the command in $under.
+# cuda_test PATTERN [FLAG...] runs tests of internal/cuda, under the command in $under.
 cuda_test() {
 	[ "$device" = cuda ] || missing "conformance on a CPU is what \`go test ./internal/cuda\` does"
-	${under:-} bin/cuda.test -test.v -test.run "$1" -gpu
+	${under:-} bin/cuda.test -test.v -test.run "$1" -gpu "${@:2}"
 }
 
 conformance() { cuda_test '^Test(Conformance|Training)$'; }
 
-# LD_LIBRARY_PATH is how the other parts find cuDNN.
-own_conv() { LD_LIBRARY_PATH='' cuda_test '^TestConformance$/./^(conv|conv_inference|early_squeeze|network)$'; }
+own_conv() { cuda_test '^TestConformance$/./^(conv|conv_inference|early_squeeze|network)$' -own; }
 
 nccl() { LD_LIBRARY_PATH=$(library nccl):$LD_LIBRARY_PATH cuda_test '^Test(OneRank|Conformance)$/^(float32|bf16)$/^ranks='; }
 

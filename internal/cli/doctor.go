@@ -31,9 +31,10 @@ type doctorReport struct {
 	CPU       cpuReport     `json:"cpu"`
 	Libraries []libraryInfo `json:"libraries"`
 	CUDA      cuda.Driver   `json:"cuda"`
-	MPI       engineReport  `json:"mpi"`  // carries gradients between ranks on CPUs
-	NCCL      engineReport  `json:"nccl"` // between GPUs
-	Auto      string        `json:"auto"` // the backend that --device auto takes, "" if none can be used
+	CuDNN     optional      `json:"cudnn"` // convolves on GPUs; without it senet's own kernels do
+	MPI       optional      `json:"mpi"`   // carries gradients between ranks on CPUs
+	NCCL      optional      `json:"nccl"`  // between GPUs
+	Auto      string        `json:"auto"`  // the backend that --device auto takes, "" if none can be used
 }
 
 // cpuReport is the processor. Cores are those that this process may use.
@@ -46,8 +47,8 @@ type cpuReport struct {
 	Problem     string   `json:"problem,omitempty"` // why senet cannot compute there
 }
 
-// engineReport is a library that only training on several ranks needs.
-type engineReport struct {
+// optional is a library that senet opens where it is needed and found.
+type optional struct {
 	Version string `json:"version,omitempty"`
 	Problem string `json:"problem,omitempty"` // why senet cannot use it
 }
@@ -66,13 +67,13 @@ func newDoctorCmd(d *deps, run func(context.Context, *deps, DoctorOptions) error
 		Long: `Tell what this machine offers: CPU features, libraries with versions and paths, the NVIDIA
 driver and its devices, and why a GPU is not used. With --device, exit 4 if it cannot be used.
 
---json prints {version, cpu, libraries, cuda, mpi, nccl, auto}: version as senet version prints it;
-cpu is {model, cores, memory_bytes, features, backend}, or problem in place of backend if senet
-cannot compute there; libraries are a list of {name, version, path}; cuda is {found, problem,
-version, library, devices}, devices a list of {index, name, compute_capability, total_bytes,
-problem}, where a problem is left out if there is none; mpi and nccl, which training on several
-ranks needs, are {version} or {problem}; auto is the backend that --device auto takes, "" if there
-is none.`,
+--json prints {version, cpu, libraries, cuda, cudnn, mpi, nccl, auto}: version as senet version
+prints it; cpu is {model, cores, memory_bytes, features, backend}, or problem in place of backend
+if senet cannot compute there; libraries are a list of {name, version, path}; cuda is {found,
+problem, version, library, devices}, devices a list of {index, name, compute_capability,
+total_bytes, problem}, where a problem is left out if there is none; cudnn, without which a GPU
+convolves with senet's own kernels, and mpi and nccl, which training on several ranks needs, are
+{version} or {problem}; auto is the backend that --device auto takes, "" if there is none.`,
 		Example: "  senet doctor --device cuda",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), d, o) },
 	}
@@ -88,6 +89,7 @@ func runDoctor(_ context.Context, d *deps, o DoctorOptions) error {
 		Libraries: []libraryInfo{{"oneDNN", cpu.LibraryVersion(), mappedLibrary("libdnnl")}},
 		CUDA:      cuda.Probe(),
 	}
+	r.CuDNN.Version, r.CuDNN.Problem = cuda.CuDNN()
 	r.MPI.Version, r.MPI.Problem = dist.MPILibrary()
 	r.NCCL.Version, r.NCCL.Problem = cuda.NCCL()
 	_, describe, err := d.try("cpu")
@@ -141,11 +143,14 @@ func (r doctorReport) print(w io.Writer) error {
 	if !strings.HasPrefix(r.Auto, "cuda") {
 		fmt.Fprintf(&b, "gpu        not used: %s\n", noGPU(r.CUDA))
 	}
-	for _, e := range []struct {
+	for _, l := range []struct {
 		name string
-		engineReport
-	}{{"mpi", r.MPI}, {"nccl", r.NCCL}} {
-		fmt.Fprintf(&b, "%-10s %s\n", e.name, cmp.Or(e.Version, "not used: "+e.Problem))
+		optional
+	}{{"cudnn", r.CuDNN}, {"mpi", r.MPI}, {"nccl", r.NCCL}} {
+		if l.name == "cudnn" && len(r.CUDA.Devices) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "%-10s %s\n", l.name, cmp.Or(l.Version, "not used: "+l.Problem))
 	}
 	fmt.Fprintf(&b, "auto       --device auto takes %s\n", cmp.Or(r.Auto, "nothing"))
 	_, err := io.WriteString(w, b.String())
