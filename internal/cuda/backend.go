@@ -74,6 +74,9 @@ func (b *Backend) openLibrary() {
 	}
 	b.library = library
 	b.note = library.remember(b.device.name)
+	if b.measure && b.note == "" && len(library.cache.chosen) == 0 {
+		b.note = "the first run on this GPU measures every convolution, for a minute or two; the choice is kept in " + library.cache.path
+	}
 }
 
 // Note is a line for the user on what could be better, "" if nothing.

@@ -108,6 +108,10 @@ func (c *convCache) write() error {
 // ownKernels stands in the file for a convolution that our own kernels run faster than any engine.
 var ownKernels = convEngine{Index: -1}
 
+// mostMeasured is how many engines are timed for a convolution, those first that cuDNN expects to be the fastest: of some 30,
+// as many as PyTorch takes (torch.backends.cudnn.benchmark_limit).
+const mostMeasured = 10
+
 // choose prepares an engine for p among those that need at most limit bytes of workspace: the one that took the least time by
 // try, which runs it and refuses what it gets wrong; nil where our own kernels, timed by own, are faster. Where own is nil it is
 // the first that try takes. Where try takes none, the error is the first, and errNoEngine unless that is a wrong result. A choice that was remembered is not tried again.
@@ -125,20 +129,27 @@ func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, er
 	var best *convPlan
 	var least time.Duration
 	var failed error
+	left := mostMeasured
+	if own == nil {
+		left = 1
+	}
 	err := c.search(p, limit, func(pl *convPlan) bool {
 		took, err := try(pl)
+		if err == nil {
+			left--
+		}
 		if err != nil || best != nil && took >= least {
 			if err != nil && failed == nil {
 				failed = fmt.Errorf("%s, %s: %w", p, pl.name(), err)
 			}
 			pl.destroy()
-			return true
+			return left > 0
 		}
 		if best != nil {
 			best.destroy()
 		}
 		best, least = pl, took
-		return own != nil
+		return left > 0
 	})
 	if err != nil {
 		return nil, err
