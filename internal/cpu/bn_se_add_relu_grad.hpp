@@ -173,7 +173,7 @@ static void gate_grad(const Rows& m, const senet_bn_se_add_relu_grad_args& t, co
 // Through the two fully connected layers: from s.p to dz (over s.t) and the weights' gradients. Called by every thread of a team.
 static void excite_grad(const senet_bn_se_add_relu_grad_args& t, const TailScratch& s) {
   const int n = t.n, c = t.c, r = t.r;
-  product_nn(n, c, r, s.p, c, 1, t.w2, s.dh);
+  product_nn(n, c, r, s.p, c, 1, t.w2, s.dh, r);
 #pragma omp for schedule(static)
   for (int i = 0; i < n; i++) {
     const int64_t row = int64_t(i) * r;
@@ -182,12 +182,12 @@ static void excite_grad(const senet_bn_se_add_relu_grad_args& t, const TailScrat
       io.put(dh, io.get(t.hidden + row + k) > 0 ? io.get(dh) : zero());
     });
   }
-  product_nn(n, r, c, s.dh, r, 1, t.w1, s.t);
-  if (t.dw2) product_nn(c, n, r, s.p, 1, c, t.hidden, t.dw2);
-  if (t.dw1) product_nn(r, n, c, s.dh, 1, r, s.z, t.dw1);
+  product_nn(n, r, c, s.dh, r, 1, t.w1, s.t, c);
+  if (t.dw2) product_nn(c, n, r, s.p, 1, c, t.hidden, t.dw2, r);
+  if (t.dw1) product_nn(r, n, c, s.dh, 1, r, s.z, t.dw1, c);
   const float one = 1;
-  if (t.db2) product_nn(1, n, c, &one, 0, 0, s.p, t.db2);
-  if (t.db1) product_nn(1, n, r, &one, 0, 0, s.dh, t.db1);
+  if (t.db2) product_nn(1, n, c, &one, 0, 0, s.p, t.db2, c);
+  if (t.db1) product_nn(1, n, r, &one, 0, 0, s.dh, t.db1, r);
 }
 
 // The gradients of gamma and beta; dz lies in s.t. Called by every thread of a team.

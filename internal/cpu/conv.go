@@ -152,56 +152,46 @@ func both(first, second func() error) func() error {
 	}
 }
 
-// conv is the forward convolution. Bias, residual and ReLU run inside it, and inside our own the gate too. oneDNN 3.2 has no post-op
-// that broadcasts (N, K), so with a gate all but the bias is one more pass over y there, as behind a late squeeze.
+// conv is the forward convolution, with its epilogue inside, unless oneDNN runs it for several images with a gate: it has no fast post-op
+// that broadcasts (N, K), so from the gate on the epilogue is a pass over y.
 func conv(c *compiler, n *graph.Node) (*op, error) {
 	x, w, y := n.In[0], n.In[1], n.Out[0]
 	shape := convShape(x.Shape, w.Shape, y.Shape, n.Attr.(graph.ConvAttr))
-	excitation := c.late.excitation[n]
 	if winogradFits(shape) {
-		v, err := c.winogradConv(n, shape, excitation == nil)
+		v, err := c.winogradConv(n, shape)
 		if err != nil {
 			return nil, err
 		}
-		return c.finished(n, excitation, excitation != nil, v, shape, x, w, y)
+		return c.weighted(v, shape, false, x, w, y)
 	}
-	bias, gate, residual := n.In[2], n.In[3], n.In[4]
+	gate := n.In[3]
+	pass := gate != nil && x.Shape[0] > 1
 	operands := []*graph.Value{x, w, y}
 	epilogue := 0
-	if bias != nil {
-		epilogue |= C.SENET_CONV_BIAS
-		operands = append(operands, bias)
+	fuse := func(v *graph.Value, part int) {
+		if v != nil {
+			epilogue |= part
+			operands = append(operands, v)
+		}
 	}
-	if residual != nil && gate == nil {
-		epilogue |= C.SENET_CONV_RESIDUAL
-		operands = append(operands, residual)
-	}
-	if n.Attr.(graph.ConvAttr).ReLU && gate == nil {
-		epilogue |= C.SENET_CONV_RELU
+	fuse(n.In[2], C.SENET_CONV_BIAS)
+	if !pass {
+		fuse(gate, C.SENET_CONV_GATE)
+		fuse(n.In[4], C.SENET_CONV_RESIDUAL)
+		if n.Attr.(graph.ConvAttr).ReLU {
+			epilogue |= C.SENET_CONV_RELU
+		}
 	}
 	var likes *C.senet_layout
 	var p *C.senet_primitive
 	if err := message(C.senet_conv_new(c.b.engine, &shape, C.int(epilogue), &likes, &p)); err != nil {
 		return nil, err
 	}
-	return c.finished(n, excitation, gate != nil, c.direct(p, likes), shape, operands...)
-}
-
-// finished is the op of v with what it leaves out: the excitation, if there is one, and if gated the gate with all behind.
-func (c *compiler) finished(
-	n, excitation *graph.Node, gated bool, v convolution, s C.senet_conv_shape, operands ...*graph.Value,
-) (*op, error) {
-	o, err := c.weighted(v, s, false, operands...)
-	if err != nil {
-		return nil, err
-	}
-	if excitation != nil {
-		o.addSqueeze(n, excitation)
-	}
-	if gated {
+	o, err := c.weighted(c.direct(p, likes), shape, false, operands...)
+	if err == nil && pass {
 		o.addGate(n)
 	}
-	return o, nil
+	return o, err
 }
 
 // addGate appends y = relu?(gate y + residual) to a convolution.
@@ -248,20 +238,12 @@ func convGradInput(c *compiler, n *graph.Node) (*op, error) {
 	return c.weighted(c.direct(p, likes), shape, false, dy, w, dx)
 }
 
-// foldBN folds in plain order and then copies to the layout of the convolution. A weight that early_squeeze
-// reads keeps its plain copy; the others' lies in the workspace.
+// foldBN folds in plain order, in the workspace, and then copies to the layout of the convolution.
 func foldBN(c *compiler, n *graph.Node) (*op, error) {
 	w, gamma, beta, mean, variance, fw, fb := n.In[0], n.In[1], n.In[2], n.In[3], n.In[4], n.Out[0], n.Out[1]
-	engine, kept := c.b.engine, c.squeezed[fw]
-	o := &op{scratch: fw.Bytes()}
-	if kept {
-		o.own, o.scratch = o.scratch, 0
-	}
-	o.bind = func(m *binding) func() error {
+	engine := c.b.engine
+	return &op{scratch: fw.Bytes(), bind: func(m *binding) func() error {
 		plain, packed := (*C.float)(m.scratch), m.e.weights[fw]
-		if kept {
-			plain = (*C.float)(m.own)
-		}
 		a := &C.senet_fold_bn_args{
 			k: C.int(w.Shape[0]), per: C.int(w.Shape[1:].Elems()), eps: C.float(n.Attr.(graph.BatchNormAttr).Eps),
 			weight: m.f32(w), gamma: m.f32(gamma), beta: m.f32(beta), mean: m.f32(mean), _var: m.f32(variance),
@@ -270,8 +252,6 @@ func foldBN(c *compiler, n *graph.Node) (*op, error) {
 		if packed == nil { // read by no convolution
 			m.e.plain[fw] = true
 			a.out = m.f32(fw)
-		} else if kept {
-			m.e.folded[fw] = plain
 		}
 		return func() error {
 			C.senet_fold_bn(a)
@@ -280,6 +260,5 @@ func foldBN(c *compiler, n *graph.Node) (*op, error) {
 			}
 			return message(C.senet_layout_copy(engine, packed.plainLayout, plain, packed.layout, m.f32(fw)))
 		}
-	}
-	return o, nil
+	}}, nil
 }

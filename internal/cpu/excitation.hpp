@@ -1,15 +1,9 @@
-// excitation: gate (n, c) = sigmoid(w2 relu(w1 z + b1) + b2) with z (n, c), w1 (r, c), w2 (c, r): 4 n c r flops. All images
-// share one read of the weights. Caller: kernels.go, bn_se_add_relu.hpp.
+// excitation: gate (n, c) = sigmoid(w2 relu(h) + b2) with the hidden units h (n, r), w2 (c, r): 2 n c r flops; excite has the layer
+// before it too, h = w1 z + b1 with z (n, c), w1 (r, c). All images share one read of the weights. Callers: tail.go,
+// bn_se_add_relu.hpp.
 
-// Called by every thread of a team. hidden (n, r) is after the ReLU; b1 (r) and b2 (c) may be null.
-static void excite(int n, int c, int r, const float* z, const float* w1, const float* b1, const float* w2,
-                   const float* b2, float* hidden, float* gate) {
-  product_nt(n, r, c, z, c, w1, c, 1, hidden, r);
-#pragma omp for schedule(static)
-  for (int i = 0; i < n; i++) {
-    float* h = hidden + int64_t(i) * r;
-    each_vector(r, [&](int k, auto io) { io.put(h + k, relu(b1 ? io.get(h + k) + io.get(b1 + k) : io.get(h + k))); });
-  }
+// Called by every thread of a team. hidden (n, r) is after the ReLU; b2 (c) may be null.
+static void expand(int n, int c, int r, const float* hidden, const float* w2, const float* b2, float* gate) {
   product_nt(n, c, r, hidden, r, w2, r, 1, gate, c);
 #pragma omp for schedule(static)
   for (int i = 0; i < n; i++) {
@@ -21,7 +15,27 @@ static void excite(int n, int c, int r, const float* z, const float* w1, const f
   }
 }
 
+// Likewise; b1 (r) may be null.
+static void excite(int n, int c, int r, const float* z, const float* w1, const float* b1, const float* w2,
+                   const float* b2, float* hidden, float* gate) {
+  product_nt(n, r, c, z, c, w1, c, 1, hidden, r);
+#pragma omp for schedule(static)
+  for (int i = 0; i < n; i++) {
+    float* h = hidden + int64_t(i) * r;
+    each_vector(r, [&](int k, auto io) { io.put(h + k, relu(b1 ? io.get(h + k) + io.get(b1 + k) : io.get(h + k))); });
+  }
+  expand(n, c, r, hidden, w2, b2, gate);
+}
+
 void excitation(const senet_excitation_args& t) {
+  float* hidden = static_cast<float*>(t.scratch);
 #pragma omp parallel
-  excite(t.n, t.c, t.r, t.z, t.w1, t.b1, t.w2, t.b2, static_cast<float*>(t.scratch), t.out);
+  {
+#pragma omp for schedule(static)
+    for (int i = 0; i < t.n; i++)
+      each_vector(t.r, [&](int k, auto io) {
+        io.put(hidden + int64_t(i) * t.r + k, relu(io.get(t.h + int64_t(i) * t.r + k)));
+      });
+    expand(t.n, t.c, t.r, hidden, t.w2, t.b2, t.out);
+  }
 }

@@ -43,11 +43,8 @@ type prepare func(c *compiler, n *graph.Node) (*op, error)
 type compiler struct {
 	b *Backend
 	layouts
-	gradOf   map[*graph.Value]*graph.Value // gradient, this rank's and that of all -> its parameter
-	folded   map[*graph.Value]bool         // written by fold_bn
-	squeezed map[*graph.Value]bool         // weights that early_squeeze reads
-	late     lateSqueezes
-	ops      [graph.PhaseCount][]*op
+	gradOf map[*graph.Value]*graph.Value // gradient, this rank's and that of all -> its parameter
+	ops    [graph.PhaseCount][]*op
 }
 
 // executable is a compiled program.
@@ -58,7 +55,6 @@ type executable struct {
 	runs    [graph.PhaseCount][]func() error
 	awaited [graph.PhaseCount][][]int // by phase and position: ops whose sums must have come in
 	layouts
-	folded  map[*graph.Value]*C.float // folded weight -> its copy in plain order, which early_squeeze reads
 	memory  graph.Memory
 	block   []byte // persistent values, arena, own and shared workspace
 	address []unsafe.Pointer
@@ -67,11 +63,7 @@ type executable struct {
 }
 
 func newCompiler(b *Backend, p *graph.Program) *compiler {
-	c := &compiler{
-		b: b, layouts: newLayouts(),
-		gradOf: map[*graph.Value]*graph.Value{}, folded: map[*graph.Value]bool{}, squeezed: map[*graph.Value]bool{},
-		late: findLateSqueezes(p),
-	}
+	c := &compiler{b: b, layouts: newLayouts(), gradOf: map[*graph.Value]*graph.Value{}}
 	for param, grad := range p.Grads {
 		c.gradOf[grad] = param
 	}
@@ -84,16 +76,12 @@ func newCompiler(b *Backend, p *graph.Program) *compiler {
 				}
 			}
 		case graph.FoldBN:
-			c.folded[n.Out[0]] = true
 			c.plain[n.In[0]] = true
+		case graph.FoldSqueeze:
+			c.plain[n.In[0]], c.plain[n.Out[0]] = true, true
 		case graph.EarlySqueeze:
-			if !c.late.done[n] {
-				c.squeezed[n.In[1]] = true
-			}
+			c.plain[n.In[1]] = true
 		}
-	}
-	for v := range c.squeezed {
-		c.plain[v] = !c.folded[v] // a folded weight has a plain copy beside
 	}
 	return c
 }
@@ -101,7 +89,7 @@ func newCompiler(b *Backend, p *graph.Program) *compiler {
 // compile runs on the backend's thread.
 func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 	c := newCompiler(b, p)
-	e := &executable{b: b, p: p, layouts: c.layouts, folded: map[*graph.Value]*C.float{}}
+	e := &executable{b: b, p: p, layouts: c.layouts}
 	defer func() {
 		if err != nil {
 			e.ops = c.ops
@@ -114,9 +102,6 @@ func compile(b *Backend, p *graph.Program) (_ *executable, err error) {
 			f, ok := prepares[n.Op]
 			if !ok {
 				return nil, backend.Unsupported("cpu", n)
-			}
-			if c.late.done[n] {
-				f = nothing
 			}
 			o, err := f(c, n)
 			if err != nil {

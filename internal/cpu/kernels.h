@@ -211,10 +211,10 @@ typedef struct {
 // pixels is n p q.
 int64_t senet_conv_grad_weight_scratch(int64_t pixels, int c, int k, int r, int s, int threads);
 
-// out (n, c) = sigmoid(w2 relu(w1 z + b1) + b2)
+// out (n, c) = sigmoid(w2 relu(h (n, r)) + b2)
 typedef struct {
   int n, c, r;
-  const float *z, *w1, *b1, *w2, *b2;
+  const float *h, *w2, *b2;
   float* out;
   void* scratch;  // n * r floats
 } senet_excitation_args;
@@ -226,6 +226,16 @@ typedef struct {
   const float *weight, *gamma, *beta, *mean, *var;
   float *out, *bias;
 } senet_fold_bn_args;
+
+// out (j, groups per) = w1 (j, k) a weight (k, per), bias (j) = w1 (beta - a mean) + b1 with a = gamma / sqrt(var + eps); per inputs of a
+// filter over its window, each group of filters making its own stretch of out.
+typedef struct {
+  int j, k, per, groups;
+  float eps;
+  const float *weight, *gamma, *beta, *mean, *var, *w1, *b1;
+  float *out, *bias;
+  void* scratch;  // j * k floats
+} senet_fold_squeeze_args;
 
 // sums (n) of each column of a (m, n)
 typedef struct {
@@ -325,7 +335,7 @@ int64_t senet_norm_blocks(int64_t count);
   K(global_avg_pool) K(global_avg_pool_grad) K(global_max_pool) K(global_max_pool_grad) K(avg_pool)      \
   K(avg_pool_grad) K(max_pool) K(max_pool_grad) K(scale) K(scale_grad) K(gate_add_relu)                  \
   K(softmax_cross_entropy) K(softmax_cross_entropy_grad) K(binary_cross_entropy) K(binary_cross_entropy_grad) K(accuracy) K(early_squeeze) K(excitation)      \
-  K(fold_bn) K(column_sums) K(running_stats) K(sgd) K(adamw) K(lamb) K(grad_sum) K(clear) K(ema)         \
+  K(fold_bn) K(fold_squeeze) K(column_sums) K(running_stats) K(sgd) K(adamw) K(lamb) K(grad_sum) K(clear) K(ema)         \
   K(global_norm) K(all_reduce) K(winograd_conv) K(winograd_grad_weight) K(conv_grad_weight)
 // clang-format on
 

@@ -25,6 +25,7 @@
 #include "excitation.hpp"
 #include "early_squeeze.hpp"
 #include "fold_bn.hpp"
+#include "fold_squeeze.hpp"
 #include "column_sums.hpp"
 #include "bn_se_add_relu.hpp"
 #include "bn_se_add_relu_grad.hpp"

@@ -92,17 +92,17 @@ var kernelCases = []kernelCase{
 	}},
 	{"excitation", func(f *fixture, d dim) ([]*graph.Value, [][]float64) {
 		r := d.h
-		z, w1, b1, w2 := f.normal(d.n*d.c, 0, 1), f.normal(r*d.c, 0, 0.3), f.normal(r, 0, 1), f.normal(d.c*r, 0, 0.3)
-		h := fc(d.n, d.c, r, z, w1, b1)
+		h, w2 := f.normal(d.n*r, 0, 1), f.normal(d.c*r, 0, 0.3)
+		hidden := make([]float64, len(h))
 		for i := range h {
-			h[i] = max(h[i], 0)
+			hidden[i] = max(h[i], 0)
 		}
-		want := fc(d.n, r, d.c, h, w2, nil)
+		want := fc(d.n, r, d.c, hidden, w2, nil)
 		for i := range want {
 			want[i] = sigmoidOf(want[i])
 		}
 		out := f.out(d.n, d.c)
-		f.node(graph.Excitation, nil, []*graph.Value{f.value(z, d.n, d.c), f.value(w1, r, d.c, 1, 1), f.value(b1, r), f.value(w2, d.c, r, 1, 1), nil}, []*graph.Value{out})
+		f.node(graph.Excitation, nil, []*graph.Value{f.value(h, d.n, r), f.value(w2, d.c, r, 1, 1), nil}, []*graph.Value{out})
 		return []*graph.Value{out}, [][]float64{want}
 	}},
 	{"normalize", func(f *fixture, d dim) ([]*graph.Value, [][]float64) {

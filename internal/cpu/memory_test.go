@@ -55,8 +55,8 @@ func twoSteps(t *testing.T, b backend.Backend, p *graph.Program) (grown, planned
 	return grown, planned
 }
 
-// TestFoldedWeightsLieAsTheConvolutionLikesThem, also those that the early squeeze reads: a copy in plain order serves that. Kept
-// in plain order they would be copied in every step, which at batch 1 costs SE-ResNet-50 a tenth of its time.
+// TestFoldedWeightsLieAsTheConvolutionLikesThem: kept in plain order they would be copied in every step, which at batch 1 costs
+// SE-ResNet-50 a tenth of its time.
 func TestFoldedWeightsLieAsTheConvolutionLikesThem(t *testing.T) {
 	b := open(t, Options{Threads: 1})
 	_, p := network(t, "seresnet50", 1, 64, 3, false)

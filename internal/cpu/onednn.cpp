@@ -160,10 +160,12 @@ const char* senet_conv_new(senet_engine* e, const senet_conv_shape* s, int epilo
     std::vector<Argument> more;
     dnnl::post_ops ops;
     if (epilogue & SENET_CONV_BIAS) more.push_back({DNNL_ARG_BIAS, vector(s->k)});
-    if (epilogue & SENET_CONV_RESIDUAL) {
-      more.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, y});
-      ops.append_binary(dnnl::algorithm::binary_add, y);
-    }
+    const auto binary = [&](dnnl::algorithm what, const memory::desc& operand) {
+      more.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(ops.len()) | DNNL_ARG_SRC_1, operand});
+      ops.append_binary(what, operand);
+    };
+    if (epilogue & SENET_CONV_GATE) binary(dnnl::algorithm::binary_mul, activation(1, s->k, 1, 1));
+    if (epilogue & SENET_CONV_RESIDUAL) binary(dnnl::algorithm::binary_add, y);
     if (epilogue & SENET_CONV_RELU) ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
     auto pd = forward_desc(e, *s, dnnl::prop_kind::forward_inference, epilogue & SENET_CONV_BIAS, ops);
     std::vector<Argument> arguments = {

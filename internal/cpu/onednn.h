@@ -33,11 +33,11 @@ void senet_layout_free(senet_layout* l);
 const char* senet_layout_copy(senet_engine* e, const senet_layout* from, const float* src, const senet_layout* to,
                               float* dst);
 
-// Epilogue of a forward convolution, in this order: y = relu?(conv + bias (k) + residual (n, k, p, q)).
-enum { SENET_CONV_BIAS = 1, SENET_CONV_RESIDUAL = 2, SENET_CONV_RELU = 4 };
+// Epilogue of a forward convolution: y = relu?(gate (1, k) (conv + bias (k)) + residual (n, k, p, q)), the gate for one image.
+enum { SENET_CONV_BIAS = 1, SENET_CONV_RESIDUAL = 2, SENET_CONV_RELU = 4, SENET_CONV_GATE = 8 };
 
 // The constructors of convolutions set *weight to the layout that oneDNN likes best for it; the caller frees both.
-// conv: arguments x, weight, y, then bias, residual as far as the epilogue has them.
+// conv: arguments x, weight, y, then bias, gate, residual as far as the epilogue has them.
 const char* senet_conv_new(senet_engine* e, const senet_conv_shape* s, int epilogue, senet_layout** weight,
                            senet_primitive** out);
 // conv_grad_input: arguments dy, weight, dx.

@@ -47,6 +47,7 @@ var prepares = map[graph.Op]prepare{
 	graph.BinaryCrossEntropy:      binaryCrossEntropy,
 	graph.BinaryCrossEntropyGrad:  binaryCrossEntropyGrad,
 	graph.Accuracy:                accuracy,
+	graph.FoldSqueeze:             foldSqueeze,
 	graph.EarlySqueeze:            earlySqueeze,
 	graph.Excitation:              excitation,
 	graph.RunningStats:            runningStats,

@@ -32,7 +32,8 @@ static void product_nt(int m, int k, int j, const float* A, int64_t lda, const f
 }
 
 // out (m, j) = sum over k of A[i * row + x * col] B (k, j): A (m, k) may lie transposed.
-static void product_nn(int m, int k, int j, const float* A, int64_t row, int64_t col, const float* B, float* out) {
+static void product_nn(int m, int k, int j, const float* A, int64_t row, int64_t col, const float* B, float* out,
+                       int64_t ldo) {
   constexpr int kTile = 4, kWide = 2 * kLanes;
 #pragma omp for schedule(static) collapse(2)
   for (int mt = 0; mt < m; mt += kTile) {
@@ -52,7 +53,7 @@ static void product_nn(int m, int k, int j, const float* A, int64_t row, int64_t
           }
         }
         for (int i = 0; i < kTile && mt + i < m; i++) {
-          float* o = out + int64_t(mt + i) * j + jt;
+          float* o = out + (mt + i) * ldo + jt;
           left.put(o, acc[i][0]);
           right.put(o + kLanes, acc[i][1]);
         }

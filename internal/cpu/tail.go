@@ -131,27 +131,34 @@ func earlySqueeze(_ *compiler, node *graph.Node) (*op, error) {
 	s := convShape(x.Shape, w.Shape, graph.Shape{x.Shape[0], w.Shape[0], p, q}, attr)
 	scratch := int64(C.senet_early_squeeze_scratch(s.n, s.h*s.w, s.c, s.r*s.s))
 	return kernel(scratch, func(m *binding) func() {
-		weight := m.e.folded[w]
-		if weight == nil {
-			weight = m.f32(w)
-		}
 		a := &C.senet_early_squeeze_args{
 			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k, r: s.r, s: s.s, p: s.p, q: s.q, stride: s.stride, pad: s.pad, groups: s.groups,
-			x: m.f32(x), weight: weight, bias: m.f32(bias), out: m.f32(out), scratch: m.scratch,
+			x: m.f32(x), weight: m.f32(w), bias: m.f32(bias), out: m.f32(out), scratch: m.scratch,
 		}
 		return func() { C.senet_early_squeeze(a) }
 	}), nil
 }
 
 func excitation(_ *compiler, node *graph.Node) (*op, error) {
-	z, w1 := node.In[0], node.In[1]
-	n, c, r := z.Shape[0], z.Shape[1], w1.Shape[0]
-	return kernel(int64(n*r)*4, func(m *binding) func() {
+	h, out := node.In[0], node.Out[0]
+	return kernel(h.Bytes(), func(m *binding) func() {
 		a := &C.senet_excitation_args{
-			n: C.int(n), c: C.int(c), r: C.int(r), z: m.f32(z), w1: m.f32(w1), b1: m.f32(node.In[2]),
-			w2: m.f32(node.In[3]), b2: m.f32(node.In[4]), out: m.f32(node.Out[0]), scratch: m.scratch,
+			n: C.int(h.Shape[0]), c: C.int(out.Shape[1]), r: C.int(h.Shape[1]), h: m.f32(h), w2: m.f32(node.In[1]), b2: m.f32(node.In[2]),
+			out: m.f32(out), scratch: m.scratch,
 		}
 		return func() { C.senet_excitation(a) }
+	}), nil
+}
+
+func foldSqueeze(_ *compiler, node *graph.Node) (*op, error) {
+	w, w1, attr := node.In[0], node.In[5], node.Attr.(graph.FoldSqueezeAttr)
+	return kernel(w1.Bytes(), func(m *binding) func() {
+		a := &C.senet_fold_squeeze_args{
+			j: C.int(w1.Shape[0]), k: C.int(w.Shape[0]), per: C.int(w.Shape[1:].Elems()), groups: C.int(attr.Groups), eps: C.float(attr.Eps),
+			weight: m.f32(w), gamma: m.f32(node.In[1]), beta: m.f32(node.In[2]), mean: m.f32(node.In[3]), _var: m.f32(node.In[4]),
+			w1: m.f32(w1), b1: m.f32(node.In[6]), out: m.f32(node.Out[0]), bias: m.f32(node.Out[1]), scratch: m.scratch,
+		}
+		return func() { C.senet_fold_squeeze(a) }
 	}), nil
 }
 

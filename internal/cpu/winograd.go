@@ -30,18 +30,16 @@ func winogradFits(s C.senet_conv_shape) bool {
 // of 128x28x28, but 0.8 to 0.9 with 16; with AVX2 2.9 to 4.9, and below 1 with 16.
 func winogradGradWeightFits(s C.senet_conv_shape) bool { return winogradFits(s) && min(s.c, s.k) >= 24 }
 
-// winogradConv is the forward convolution of n with its bias and, if whole, all the epilogue.
-func (c *compiler) winogradConv(n *graph.Node, s C.senet_conv_shape, whole bool) (convolution, error) {
+// winogradConv is the forward convolution of n with its epilogue.
+func (c *compiler) winogradConv(n *graph.Node, s C.senet_conv_shape) (convolution, error) {
 	threads := C.int(c.b.threads)
 	bytes := C.senet_winograd_conv_scratch(s.n, s.h, s.w, s.c, s.k, threads)
 	return c.ours(s, bytes, func(m *binding, scratch unsafe.Pointer, args []unsafe.Pointer) func() {
 		a := &C.senet_winograd_conv_args{
 			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k, threads: threads,
 			x: (*C.float)(args[0]), weight: (*C.float)(args[weightArgument]), y: (*C.float)(args[2]),
-			bias: m.f32(n.In[2]), scratch: scratch,
-		}
-		if whole {
-			a.gate, a.residual, a.relu = m.f32(n.In[3]), m.f32(n.In[4]), cbool(n.Attr.(graph.ConvAttr).ReLU)
+			bias: m.f32(n.In[2]), gate: m.f32(n.In[3]), residual: m.f32(n.In[4]), relu: cbool(n.Attr.(graph.ConvAttr).ReLU),
+			scratch: scratch,
 		}
 		return func() { C.senet_winograd_conv(a) }
 	})

@@ -14,7 +14,9 @@ type InferenceOptions struct {
 // Inference derives the program that evaluates the forward graph g with running
 // statistics: batch norm folded into its convolution once (phase Prepare), and the
 // block's tail, ReLU(gate * conv + shortcut), made the convolution's epilogue, with the
-// gate computed beforehand from sums over the convolution's input (early squeeze).
+// gate computed beforehand from sums over the convolution's input (early squeeze). What lies
+// between those sums and the ReLU of the SE block is linear: the convolution, its batch norm and
+// the block's first layer become one layer, of as many inputs as the convolution has.
 func Inference(g *Graph, e Ends, o InferenceOptions) (*Program, error) {
 	if g.err != nil {
 		return nil, g.err
@@ -103,14 +105,8 @@ func (f *folder) tail(n *Node) error {
 	if err != nil {
 		return err
 	}
-	if w1 := n.In[TailW1]; w1 != nil {
-		z := f.p.activation(n.Name+" squeeze", n.Out[TailGate].Shape)
-		f.p.emit(Step, &Node{Op: EarlySqueeze, Name: n.Name, Attr: conv.Attr, In: conv.In[:3], Out: []*Value{z}})
-		f.p.emit(Step, &Node{
-			Op: Excitation, Name: n.Name,
-			In:  append([]*Value{z}, n.In[TailW1:TailB2+1]...),
-			Out: []*Value{n.Out[TailGate]},
-		})
+	if n.In[TailW1] != nil {
+		f.excite(n, conv)
 		conv.In[3] = n.Out[TailGate]
 	}
 	conv.In[4] = n.In[TailShortcut]
@@ -129,6 +125,23 @@ func (f *folder) tail(n *Node) error {
 	conv.Out = []*Value{n.Out[TailOut]}
 	f.p.emit(Step, conv)
 	return nil
+}
+
+// excite emits what finds the gate of n from the input of its convolution.
+func (f *folder) excite(n, conv *Node) {
+	bn, w1, b1 := f.bns[n.In[TailGamma]], n.In[TailW1], n.In[TailB1]
+	w, a := f.m.producer[n.In[TailY]].In[1], conv.Attr.(ConvAttr)
+	window, hidden := conv.In[1].Shape[2:], w1.Shape[0]
+	fw := f.p.value(Value{Name: w1.Name + " folded", Shape: append(Shape{hidden, conv.In[0].Shape[1]}, window...), Role: State})
+	fb := f.p.value(Value{Name: w1.Name + " folded bias", Shape: Shape{hidden}, Role: State})
+	f.p.emit(Prepare, &Node{
+		Op: FoldSqueeze, Name: n.Name, Attr: FoldSqueezeAttr{Eps: bn.Attr.(BatchNormAttr).Eps, Groups: a.Groups},
+		In: []*Value{w, bn.In[1], bn.In[2], bn.In[3], bn.In[4], w1, b1}, Out: []*Value{fw, fb},
+	})
+	h := f.p.activation(n.Name+" hidden", Shape{conv.In[0].Shape[0], hidden})
+	a.Groups = 1
+	f.p.emit(Step, &Node{Op: EarlySqueeze, Name: n.Name, Attr: a, In: []*Value{conv.In[0], fw, fb}, Out: []*Value{h}})
+	f.p.emit(Step, &Node{Op: Excitation, Name: n.Name, In: []*Value{h, n.In[TailW2], n.In[TailB2]}, Out: []*Value{n.Out[TailGate]}})
 }
 
 // fold emits the folding of the batch norm with that gamma into the convolution that wrote y,

@@ -71,10 +71,14 @@ const (
 	BNSEAddReLU Op = "bn_se_add_relu"
 	// FoldBN (phase Prepare): in w (K, C/groups, R, S), gamma, beta, running mean, running var (K); out folded w, same shape, folded bias (K). Attr BatchNormAttr.
 	FoldBN Op = "fold_bn"
+	// FoldSqueeze (phase Prepare): in w, gamma, beta, running mean, running var as in FoldBN; w1 (J, K[, 1, 1]), b1 (J) or nil, the first
+	// layer of an SE block behind that batch norm; out folded w1 (J, C, R, S) = w1 folded w, folded b1 (J) = w1 folded bias + b1:
+	// the layer for early_squeeze to read what the convolution reads. Attr FoldSqueezeAttr.
+	FoldSqueeze Op = "fold_squeeze"
 	// EarlySqueeze: in x (N, C, H, W), w (K, C/groups, R, S), bias (K) optional; out (N, K), the mean over pixels of conv(x, w) + bias,
 	// computed from sums of x over each window position without running the convolution. Attr ConvAttr.
 	EarlySqueeze Op = "early_squeeze"
-	// Excitation: in z (N, C), w1, b1, w2, b2 as in BNSEAddReLU; out gate (N, C) = sigmoid(w2 relu(w1 z + b1) + b2).
+	// Excitation: in h (N, R), the hidden units before their ReLU, w2 (C, R[, 1, 1]), b2 (C) or nil; out gate (N, C) = sigmoid(w2 relu(h) + b2).
 	Excitation Op = "excitation"
 )
 
@@ -172,6 +176,12 @@ type ConvAttr struct {
 type BatchNormAttr struct {
 	Eps, Momentum float32
 	Sync          int
+}
+
+// FoldSqueezeAttr has the batch norm's guard of the variance and the groups of the convolution before it.
+type FoldSqueezeAttr struct {
+	Eps    float32
+	Groups int
 }
 
 // PoolAttr is a square pooling window; Ceil rounds the output size up (Caffe), starting no window in the padding.

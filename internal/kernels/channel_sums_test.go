@@ -60,18 +60,23 @@ func TestSmallProductsFillTheDevice(t *testing.T) {
 	}
 }
 
-// TestFewImagesReadWeightsFast: at batch 1 the squeeze and excitation of a block take four launches, of more blocks than
-// there are multiprocessors where the block is large.
+// TestFewImagesReadWeightsFast: at batch 1 the squeeze and excitation of a block take three launches, of a block for each output.
 func TestFewImagesReadWeightsFast(t *testing.T) {
-	x, w, z := &graph.Value{Shape: graph.Shape{1, 512, 7, 7}}, &graph.Value{Shape: graph.Shape{2048, 512, 1, 1}}, &graph.Value{Shape: graph.Shape{1, 2048}}
-	squeeze := &graph.Node{Op: graph.EarlySqueeze, Attr: graph.ConvAttr{Stride: 1, Groups: 1}, In: []*graph.Value{x, w, nil}, Out: []*graph.Value{z}}
-	w1, w2, gate := &graph.Value{Shape: graph.Shape{128, 2048}}, &graph.Value{Shape: graph.Shape{2048, 128}}, &graph.Value{Shape: graph.Shape{1, 2048}}
-	excite := &graph.Node{Op: graph.Excitation, In: []*graph.Value{z, w1, nil, w2, nil}, Out: []*graph.Value{gate}}
+	v := func(dims ...int) *graph.Value { return &graph.Value{Shape: dims} }
+	h := v(1, 128)
+	squeeze := &graph.Node{
+		Op: graph.EarlySqueeze, Attr: graph.ConvAttr{Stride: 1, Groups: 1},
+		In: []*graph.Value{v(1, 512, 7, 7), v(128, 512, 1, 1), v(128)}, Out: []*graph.Value{h},
+	}
+	excite := &graph.Node{Op: graph.Excitation, In: []*graph.Value{h, v(2048, 128), nil}, Out: []*graph.Value{v(1, 2048)}}
 	launches := append(planned(t, BFloat16, squeeze).Launches, planned(t, BFloat16, excite).Launches...)
+	if len(launches) != 3 {
+		t.Fatalf("%d launches", len(launches))
+	}
 	for i, want := range []struct {
 		kernel string
 		blocks int
-	}{{"global_avg_pool_sums_bf16x8", 6}, {"early_squeeze_few", 2048}, {"excitation_hidden_few", 128}, {"excitation_gate_few", 2048}} {
+	}{{"global_avg_pool_sums_bf16x8", 6}, {"early_squeeze_few", 128}, {"excitation_gate_few", 2048}} {
 		l := launches[i]
 		if blocks := max(l.Grid.X, 1) * max(l.Grid.Y, 1) * max(l.Grid.Z, 1); l.Kernel != want.kernel || blocks != want.blocks {
 			t.Errorf("launch %d: %s in %d blocks, want %+v", i, l.Kernel, blocks, want)

@@ -50,40 +50,43 @@ func dotBlock(count int) Dim {
 
 // excite plans gate (N, C) from z (N, C), which is normalised first where norm has a gamma. hidden may be nil.
 func (p *Planner) excite(ws *workspace, b seBlock, z *graph.Value, norm []Arg, hidden, gate *graph.Value) []Launch {
-	const module = "excitation"
-	weight, units, pairs := p.Bytes(b.w1), int64(b.n*b.r)*4, int64(b.n*b.c)*4
+	units, pairs := int64(b.n*b.r)*4, int64(b.n*b.c)*4
 	first := append([]Arg{at(z)}, norm...)
-	second := []Arg{at(b.b1), at(b.w2), at(b.b2), i32(b.n), i32(b.c), i32(b.r)}
 	if b.n <= fewImages {
 		part := ws.take(units)
-		images := ceilDiv(b.n, dotImages)
 		return []Launch{{
-			Module: module, Kernel: "excitation_hidden_few", Grid: Dim{b.r, images, 1}, Block: dotBlock(b.c),
+			Module: "excitation", Kernel: "excitation_hidden_few", Grid: Dim{b.r, ceilDiv(b.n, dotImages), 1}, Block: dotBlock(b.c),
 			Args:  append(append([]Arg{part}, first...), at(b.w1), i32(b.n), i32(b.c), i32(b.r)),
-			Bytes: pairs + weight + units,
-		}, {
-			Module: module, Kernel: "excitation_gate_few", Grid: Dim{b.c, images, 1}, Block: dotBlock(b.r),
-			Args:  append([]Arg{at(gate), at(hidden), part}, second...),
-			Bytes: units + weight + pairs + p.traffic(hidden),
-		}}
+			Bytes: pairs + p.Bytes(b.w1) + units,
+		}, p.expand(b, part, 1, hidden, gate)}
 	}
 	grid, per, parts := p.sumOverChannels(b.n, b.c, b.r)
 	part := ws.take(int64(parts) * units)
 	return []Launch{{
-		Module: module, Kernel: "excitation_hidden", Grid: grid, Block: Dim{X: productThreads},
+		Module: "excitation", Kernel: "excitation_hidden", Grid: grid, Block: Dim{X: productThreads},
 		Args:  append(append([]Arg{part}, first...), at(b.w1), i32(b.n), i32(b.c), i32(b.r), i32(per)),
-		Bytes: pairs + weight + int64(parts)*units,
-	}, {
-		Module: module, Kernel: "excitation_gate", Block: Dim{X: productThreads},
+		Bytes: pairs + p.Bytes(b.w1) + int64(parts)*units,
+	}, p.expand(b, part, parts, hidden, gate)}
+}
+
+// expand plans gate (N, C) from the hidden units before bias and ReLU, in parts (parts, N, R) to add up. hidden, nil or what the
+// ReLU makes of them, is written too.
+func (p *Planner) expand(b seBlock, part Arg, parts int, hidden, gate *graph.Value) Launch {
+	l := Launch{
+		Module: "excitation", Kernel: "excitation_gate", Block: Dim{X: productThreads},
 		Grid:  Dim{ceilDiv(b.c, productWide), ceilDiv(b.n, productTile), 1},
-		Args:  append([]Arg{at(gate), at(hidden), part, i32(parts)}, second...),
-		Bytes: int64(parts)*units + weight + pairs + p.traffic(hidden),
-	}}
+		Args:  []Arg{at(gate), at(hidden), part, i32(parts)},
+		Bytes: int64(parts*b.n*b.r)*4 + p.traffic(b.w2, gate, hidden),
+	}
+	if b.n <= fewImages {
+		l.Kernel, l.Block, l.Grid, l.Args = "excitation_gate_few", dotBlock(b.r), Dim{b.c, ceilDiv(b.n, dotImages), 1}, l.Args[:3]
+	}
+	l.Args = append(l.Args, at(b.b1), at(b.w2), at(b.b2), i32(b.n), i32(b.c), i32(b.r))
+	return l
 }
 
 func excitation(p *Planner, n *graph.Node) (Plan, error) {
-	z, gate := n.In[0], n.Out[0]
-	var ws workspace
-	launches := p.excite(&ws, seBlockOf(z.Shape[0], n.In[1:]), z, norm(nil, nil, nil, nil, 0), nil, gate)
-	return Plan{Launches: launches, Scratch: ws.bytes}, nil
+	h, gate := n.In[0], n.Out[0]
+	b := seBlock{n: h.Shape[0], c: gate.Shape[1], r: h.Shape[1], w2: n.In[1], b2: n.In[2]}
+	return Plan{Launches: []Launch{p.expand(b, at(h), 1, nil, gate)}}, nil
 }

@@ -107,6 +107,8 @@ func weightsOf(n *graph.Node) []*graph.Value {
 		return []*graph.Value{n.In[2], n.Out[1]}
 	case graph.FoldBN:
 		return []*graph.Value{n.In[0], n.Out[0]}
+	case graph.FoldSqueeze:
+		return []*graph.Value{n.In[0], n.In[5], n.Out[0]}
 	case graph.Excitation:
 		return n.In[1:]
 	case graph.BNSEAddReLU:

@@ -19,6 +19,7 @@ var plans = map[graph.Op]func(*Planner, *graph.Node) (Plan, error){
 	graph.GlobalAvgPoolGrad: globalAvgPoolGrad,
 	graph.Scale:             scale,
 	graph.ScaleGrad:         scaleGrad,
+	graph.FoldSqueeze:       foldSqueeze,
 	graph.EarlySqueeze:      earlySqueeze,
 	graph.Excitation:        excitation,
 

@@ -142,6 +142,29 @@ func foldBN(o operands) {
 	}
 }
 
+func foldSqueeze(o operands) {
+	w, gamma, beta, mean, variance, w1, b1 := o.in[0], o.in[1], o.in[2], o.in[3], o.in[4], o.in[5], o.in[6]
+	fw, fb := o.out[0], o.out[1]
+	a, shape := o.node.Attr.(graph.FoldSqueezeAttr), o.node.In[0].Shape
+	filters, perGroup := shape[0], shape[0]/a.Groups
+	inputs := shape[1:].Elems() // of a filter, over its window
+	for j := range fb {
+		fb[j] = 0
+		if b1 != nil {
+			fb[j] = b1[j]
+		}
+		row := fw[j*inputs*a.Groups : (j+1)*inputs*a.Groups]
+		clear(row)
+		for k := range filters {
+			r := gamma[k] / math.Sqrt(variance[k]+float64(a.Eps))
+			fb[j] += w1[j*filters+k] * (beta[k] - mean[k]*r)
+			for i := range inputs {
+				row[k/perGroup*inputs+i] += w1[j*filters+k] * r * w[k*inputs+i]
+			}
+		}
+	}
+}
+
 // earlySqueeze runs the whole convolution and averages it: the definition, not the shortcut.
 func earlySqueeze(o operands) {
 	x, w, a := o.node.In[0].Shape, o.node.In[1].Shape, o.node.Attr.(graph.ConvAttr)

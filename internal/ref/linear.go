@@ -1,5 +1,7 @@
 package ref
 
+import "slices"
+
 // fullyConnected is out (N, O) = x (N, I) w' + bias with w (O, I); bias (O) may be nil.
 func fullyConnected(out, x, w, bias []float64, n int) {
 	inputs, outputs := len(x)/n, len(out)/n
@@ -48,6 +50,11 @@ func linearGrad(o operands) {
 // excite is gate (N, C) = sigmoid(w2 relu(w1 z + b1) + b2); it leaves the hidden units after ReLU (N, R) in hidden.
 func excite(gate, hidden, z, w1, b1, w2, b2 []float64, n int) {
 	fullyConnected(hidden, z, w1, b1, n)
+	expand(gate, hidden, w2, b2, n)
+}
+
+// expand is gate (N, C) = sigmoid(w2 relu(hidden) + b2), the ReLU in place.
+func expand(gate, hidden, w2, b2 []float64, n int) {
 	for i, h := range hidden {
 		hidden[i] = max(h, 0)
 	}
@@ -58,6 +65,5 @@ func excite(gate, hidden, z, w1, b1, w2, b2 []float64, n int) {
 }
 
 func excitation(o operands) {
-	n, r := o.node.In[0].Shape[0], o.node.In[1].Shape[0]
-	excite(o.out[0], make([]float64, n*r), o.in[0], o.in[1], o.in[2], o.in[3], o.in[4], n)
+	expand(o.out[0], slices.Clone(o.in[0]), o.in[1], o.in[2], o.node.In[0].Shape[0])
 }

@@ -9,6 +9,7 @@ var ops = map[graph.Op]func(operands){
 	graph.ConvGradInput:           convGradInput,
 	graph.ConvGradWeight:          convGradWeight,
 	graph.FoldBN:                  foldBN,
+	graph.FoldSqueeze:             foldSqueeze,
 	graph.EarlySqueeze:            earlySqueeze,
 	graph.BatchNorm:               batchNorm,
 	graph.BatchNormGrad:           batchNormGrad,

@@ -108,6 +108,7 @@ func families() []family {
 		{"conv_inference", convInferenceCases()},
 		{"early_squeeze", earlySqueezeCases()},
 		{"fold_bn", foldBNCases()},
+		{"fold_squeeze", foldSqueezeCases()},
 		{"batch_norm", batchNormCases()},
 		{"bn_se_add_relu", tailCases()},
 		{"relu", reluCases()},

@@ -140,6 +140,26 @@ func earlySqueezeCases() []definition {
 	return ds
 }
 
+func foldSqueezeCases() []definition {
+	var ds []definition
+	for i, d := range []struct {
+		w              graph.Shape
+		hidden, groups int
+	}{{graph.Shape{1, 1, 1, 1}, 1, 1}, {graph.Shape{17, 3, 1, 1}, 2, 1}, {graph.Shape{16, 5, 3, 3}, 5, 1}, {graph.Shape{12, 4, 3, 1}, 9, 3}, {graph.Shape{300, 40, 1, 1}, 33, 1}, {graph.Shape{8, 1, 3, 3}, 1, 8}} {
+		biased, asConv := i%2 == 0, i%3 == 0
+		ds = append(ds, definition{fmt.Sprintf("%v,hidden=%d,groups=%d,bias=%v,1x1=%v", d.w, d.hidden, d.groups, biased, asConv), func(c *testCase) {
+			k := d.w[0]
+			in := []*graph.Value{
+				c.normal("w", 0, 1, d.w...), c.normal("gamma", 1, 0.3, k), c.normal("beta", 0, 1, k), c.normal("mean", 0, 1, k), c.positive("var", k),
+			}
+			in = append(in, firstLayer(c, k, d.hidden, biased, asConv)...)
+			out := []*graph.Value{c.out("folded w1", d.hidden, d.w[1]*d.groups, d.w[2], d.w[3]), c.out("folded b1", d.hidden)}
+			c.node(forward, graph.FoldSqueeze, graph.FoldSqueezeAttr{Eps: 1e-5, Groups: d.groups}, in, out)
+		}})
+	}
+	return ds
+}
+
 func foldBNCases() []definition {
 	var ds []definition
 	for _, s := range []graph.Shape{{1, 1, 1, 1}, {17, 3, 7, 7}, {5, 16, 1, 1}, {32, 1, 3, 3}} {

@@ -55,7 +55,7 @@ func excitationCases() []definition {
 		for bits := range 4 {
 			biased, asConv := bits&1 > 0, bits&2 > 0
 			ds = append(ds, definition{fmt.Sprintf("%dx%d,r=%d,bias=%v,1x1=%v", d.n, d.c, d.r, biased, asConv), func(c *testCase) {
-				in := append([]*graph.Value{c.mapIn("z", d.n, d.c)}, excitationWeights(c, d.c, d.r, biased, asConv)...)
+				in := append([]*graph.Value{c.mapIn("h", d.n, d.r)}, secondLayer(c, d.c, d.r, biased, asConv)...)
 				c.node(forward, graph.Excitation, nil, in, []*graph.Value{c.mapOut("gate", d.n, d.c)})
 			}})
 		}
@@ -65,13 +65,26 @@ func excitationCases() []definition {
 
 // excitationWeights are w1 (r, channels), b1 (r), w2 (channels, r), b2 (channels), the weights as 1x1 convolutions if asConv.
 func excitationWeights(c *testCase, channels, r int, biased, asConv bool) []*graph.Value {
-	w1, w2 := graph.Shape{r, channels}, graph.Shape{channels, r}
+	return append(firstLayer(c, channels, r, biased, asConv), secondLayer(c, channels, r, biased, asConv)...)
+}
+
+// firstLayer and secondLayer are weight and bias of an SE block's layers.
+func firstLayer(c *testCase, channels, r int, biased, asConv bool) []*graph.Value {
+	return layer(c, "1", graph.Shape{r, channels}, 0.3, biased, asConv)
+}
+
+func secondLayer(c *testCase, channels, r int, biased, asConv bool) []*graph.Value {
+	return layer(c, "2", graph.Shape{channels, r}, 0, biased, asConv)
+}
+
+func layer(c *testCase, name string, weight graph.Shape, bias float64, biased, asConv bool) []*graph.Value {
+	outputs := weight[0]
 	if asConv {
-		w1, w2 = append(w1, 1, 1), append(w2, 1, 1)
+		weight = append(weight, 1, 1)
 	}
-	in := []*graph.Value{c.normal("w1", 0, 0.5, w1...), nil, c.normal("w2", 0, 0.5, w2...), nil}
+	values := []*graph.Value{c.normal("w"+name, 0, 0.5, weight...), nil}
 	if biased {
-		in[1], in[3] = c.normal("b1", 0.3, 0.3, r), c.normal("b2", 0, 0.3, channels)
+		values[1] = c.normal("b"+name, bias, 0.3, outputs)
 	}
-	return in
+	return values
 }

@@ -167,7 +167,7 @@ func (c *testCase) derives(s site) bool {
 
 var everyOp = slices.Concat([]graph.Op{
 	graph.Normalize, graph.Conv, graph.BatchNorm, graph.ReLU, graph.Sigmoid, graph.Add, graph.GlobalAvgPool, graph.Linear,
-	graph.Scale, graph.MaxPool, graph.SoftmaxCrossEntropy, graph.BinaryCrossEntropy, graph.Accuracy, graph.BNSEAddReLU, graph.FoldBN, graph.EarlySqueeze,
+	graph.Scale, graph.MaxPool, graph.SoftmaxCrossEntropy, graph.BinaryCrossEntropy, graph.Accuracy, graph.BNSEAddReLU, graph.FoldBN, graph.FoldSqueeze, graph.EarlySqueeze,
 	graph.Excitation, graph.GlobalNorm, graph.RunningStats, graph.SGD, graph.AdamW, graph.LAMB,
 	graph.GradSum, graph.Clear, graph.EMA,
 }, gradientOps)
