@@ -5,8 +5,8 @@
 //   sums: reads y (and the raw projection) once: mean and squared deviations of each stretch of pixels, image and channel
 //   statistics: joins them: mean, var (C), image mean (N, C)
 //   apply: reads y (and the shortcut), writes out
-// Bytes of one block of SE-ResNet-50 at batch 256 in bf16, each map read as seldom as the statistics allow, and the time
-// at 3.3 TB/s:
+// Bytes of one block of SE-ResNet-50 at batch 256 in bf16, each map read as seldom as the statistics allow, and the least
+// time, at the 3.3 TB/s of an H100's memory:
 //   stage 1 (256 channels, 56 x 56): a map is 411 MB; sums 1 map, apply 3: 1.64 GB, 498 us
 //   stage 4 (2048 channels, 7 x 7):  a map is 51 MB;  sums 1 map, apply 3: 0.21 GB, 62 us
 // Callers: bn_se_add_relu.go, batch_norm.go.
@@ -48,10 +48,11 @@ __device__ inline void sums(const T* y, const T* projection, float* part, int n,
 }
 
 // Joins the stretches of a channel about the mean of the first, as sums does with pixels (Chan et al. 1983). Map 0 is y,
-// map 1 the projection; image_mean (N, C) or null is of y. A block is channels x rows; the rows share the images.
-extern "C" __global__ void bn_se_add_relu_statistics(const float* part, float* mean, float* var, float* image_mean,
-                                                     float* mean2, float* var2, int n, int splits, int hw, int c,
-                                                     int per) {
+// map 1 the projection; image_mean (N, C) or null is of y. A block is channels x rows; the rows share the images. It has
+// registers to itself, so that the loads of 4 stretches are issued together (channel_sums.cuh says why the bounds).
+extern "C" __global__ void __launch_bounds__(512, 1)
+    bn_se_add_relu_statistics(const float* part, float* mean, float* var, float* image_mean, float* mean2, float* var2,
+                              int n, int splits, int hw, int c, int per) {
   __shared__ float exchange[2 * 512 / 2];
   const int channel = blockIdx.x * blockDim.x + threadIdx.x, map = blockIdx.y, row = 2 * c;
   const bool on = channel < c;
@@ -117,7 +118,7 @@ __device__ inline void apply(T* out, const T* y, const T* x, Norm norm, const fl
 }
 
 #define SENET_APPLY(kind, SHORTCUT, suffix, T, W)                                                                     \
-  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS) bn_se_add_relu_##kind##_##suffix(                     \
+  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS, 4) bn_se_add_relu_##kind##_##suffix(                  \
       T* out, const T* y, const float* gamma, const float* beta, const float* mean, const float* var, float eps,      \
       const float* gate, const T* x, const float* gamma2, const float* beta2, const float* mean2, const float* var2,  \
       float eps2, float floor, int hw, int c, int per) {                                                              \
@@ -126,7 +127,7 @@ __device__ inline void apply(T* out, const T* y, const T* x, Norm norm, const fl
   }
 
 #define SENET_KERNELS(suffix, T, W)                                                                               \
-  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS)                                                   \
+  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS, 6)                                                \
       bn_se_add_relu_sums_##suffix(const T* y, const T* projection, float* part, int n, int hw, int c, int per) { \
     sums<W>(y, projection, part, n, hw, c, per);                                                                  \
   }                                                                                                               \

@@ -9,7 +9,7 @@
 //   channels: joins the sums of a channel: gradients of gamma and beta, and gamma r, q, u
 //   apply: reads g, which is the shortcut's gradient or made anew, and y, x; writes dy and a projection's dx
 // Without a shortcut the ReLU's mask is taken from y, which saves reading out. Bytes of an identity block of
-// SE-ResNet-50 at batch 256 in bf16 (dout in two addends), and the time at 3.3 TB/s: sums 5 maps, apply 3:
+// SE-ResNet-50 at batch 256 in bf16 (dout in two addends), and the least time, at 3.3 TB/s: sums 5 maps, apply 3:
 //   stage 1 (256 channels, 56 x 56): 3.29 GB, 997 us;  stage 4 (2048 channels, 7 x 7): 0.41 GB, 125 us
 // In place: dy may lie over y or dout, dx over dout, dout2 or x; a thread reads an element before it writes it.
 // Callers: bn_se_add_relu_grad.go, batch_norm.go.
@@ -83,12 +83,13 @@ __device__ inline void sums(Maps<T> maps, T* dx, Norm norm, const float* gate, c
 }
 
 // coefficients (3, C): gamma r, q, u. Map 0 is y, map 1 the projection; a gradient may be null. A block is channels x
-// rows; the rows share the images.
-extern "C" __global__ void bn_se_add_relu_grad_channels(
-    const float* part, const float* gamma, const float* beta, const float* mean, const float* var, float eps,
-    const float* gate, const float* image_mean, const float* dz, float* dgamma, float* dbeta, float* coefficients,
-    const float* gamma2, const float* beta2, const float* mean2, const float* var2, float eps2, float* dgamma2,
-    float* dbeta2, float* coefficients2, int n, int splits, int kinds, int hw, int c) {
+// rows; the rows share the images. The bounds are as of bn_se_add_relu_statistics.
+extern "C" __global__ void __launch_bounds__(512, 1)
+    bn_se_add_relu_grad_channels(const float* part, const float* gamma, const float* beta, const float* mean,
+                                 const float* var, float eps, const float* gate, const float* image_mean,
+                                 const float* dz, float* dgamma, float* dbeta, float* coefficients, const float* gamma2,
+                                 const float* beta2, const float* mean2, const float* var2, float eps2, float* dgamma2,
+                                 float* dbeta2, float* coefficients2, int n, int splits, int kinds, int hw, int c) {
   __shared__ float exchange[2 * 512 / 2];
   const int channel = blockIdx.x * blockDim.x + threadIdx.x, at = channel < c ? channel : 0;
   const bool main = blockIdx.y == 0, on = channel < c, se = main && gate;

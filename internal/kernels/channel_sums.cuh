@@ -35,6 +35,9 @@ __device__ inline Stretch stretch_of(int image, int split, int hw, int channels,
 
 // Calls use(load(element), element) for every pixel of the stretch. It loads for U pixels before it uses the first, so
 // that a thread has that many reads under way; an element is read before it is written, so maps may lie in place.
+// ptxas undoes that order to save registers, so that a load waits for the one before, unless the kernel's
+// __launch_bounds__ says how many blocks a multiprocessor is to hold. Kernels name a number at which, compiled for every
+// architecture, the loads of U pixels are issued together and nothing spills; loads_test.go holds them to it.
 template <int U, class Load, class Use>
 __device__ inline void each_pixel(const Stretch& s, Load load, Use use) {
   const i64 row = i64(s.step) * s.channels;
@@ -47,6 +50,7 @@ __device__ inline void each_pixel(const Stretch& s, Load load, Use use) {
 #pragma unroll
     for (int u = 0; u < U; u++) use(loaded[u], at + u * row);
   }
+#pragma unroll 1
   for (; p < s.last; p += s.step, at += row) use(load(at), at);
 }
 

@@ -61,7 +61,9 @@ __device__ void conv_tile(const T* x, const T* w, const float* bias, const float
 SENET_CONV_KERNELS(KERNEL)
 #undef KERNEL
 
-// y = relu?(gate (sum of partial + bias) + residual): partial (splits, pixels, K), an element of the rest as above.
+// y = relu?(gate (sum of partial + bias) + residual): partial (splits, pixels, K), an element of the rest as above. With 2
+// blocks a multiprocessor as its bounds, the loads of 4 parts are issued together on every architecture without a spill;
+// with 3, not on sm_100 and sm_120 (compiled; channel_sums.cuh says why).
 template <class T, int V>
 __device__ void conv_sum(const float* partial, const float* bias, const float* gate, const T* residual, T* y, int relu,
                          int splits, i64 pixels, int plane, int K) {
@@ -86,7 +88,7 @@ __device__ void conv_sum(const float* partial, const float* bias, const float* g
 }
 
 #define KERNEL(suffix, T, V)                                                                                           \
-  extern "C" __global__ void __launch_bounds__(256)                                                                    \
+  extern "C" __global__ void __launch_bounds__(256, 2)                                                                 \
       conv_sum_##suffix(const float* partial, const float* bias, const float* gate, const T* residual, T* y, int relu, \
                         int splits, i64 pixels, int plane, int K) {                                                    \
     conv_sum<T, V>(partial, bias, gate, residual, y, relu, splits, pixels, plane, K);                                  \

@@ -66,16 +66,17 @@ SENET_CONV_KERNELS(KERNEL)
 #undef KERNEL
 
 // out = sum of parts: (shares, count) to (count), in a fixed order. The lanes of a warp take neighbours, the block's 8
-// warps every eighth share.
-extern "C" __global__ void __launch_bounds__(256)
+// warps every eighth share. A thread's loads of 8 shares are issued together: the bounds leave it the registers
+// (channel_sums.cuh), and no branch lies between, since lanes beyond count load the last element too.
+extern "C" __global__ void __launch_bounds__(256, 4)
     conv_grad_weight_sum(const float* parts, float* out, int shares, int count) {
   __shared__ float sums[8][32];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   for (int first = blockIdx.x * 32; first < count; first += gridDim.x * 32) {
-    const int i = first + lane;
+    const int i = first + lane, within = min(i, count - 1);
     float sum = 0;
 #pragma unroll 8
-    for (int share = warp; share < shares && i < count; share += 8) sum += parts[(i64)share * count + i];
+    for (int share = warp; share < shares; share += 8) sum += parts[(i64)share * count + within];
     sums[warp][lane] = sum;
     __syncthreads();
     if (warp == 0 && i < count) {
@@ -88,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // Sums dy (pixels, K) over the pixels of each of gridDim.y shares: parts (shares, K). The 32 lanes of a warp take V
-// neighbouring channels each, the block's 8 warps every eighth pixel.
+// neighbouring channels each, the block's 8 warps every eighth pixel; the bounds are as of conv_grad_weight_sum.
 template <class T, int V>
 __device__ void conv_grad_weight_bias(const T* dy, float* parts, int pixels, int K) {
   __shared__ float sums[8][32 * V];
@@ -117,7 +118,7 @@ __device__ void conv_grad_weight_bias(const T* dy, float* parts, int pixels, int
 }
 
 #define KERNEL(suffix, T, V)                                                         \
-  extern "C" __global__ void __launch_bounds__(256)                                  \
+  extern "C" __global__ void __launch_bounds__(256, 4)                               \
       conv_grad_weight_bias_##suffix(const T* dy, float* parts, int pixels, int K) { \
     conv_grad_weight_bias<T, V>(dy, parts, pixels, K);                               \
   }

@@ -22,8 +22,9 @@ __device__ inline void sums(float* to, const T* x, float scale, int hw, int c, i
   store(to + (i64(blockIdx.z) * gridDim.y + blockIdx.y) * c + s.c, v);
 }
 
-// out (N, C) = the sum of part (N, splits, C) over the stretches.
-extern "C" __global__ void global_avg_pool_join(float* out, const float* part, i64 pairs, int splits, int c) {
+// out (N, C) = the sum of part (N, splits, C) over the stretches, the loads of 8 issued together: see channel_sums.cuh.
+extern "C" __global__ void __launch_bounds__(256, 4)
+    global_avg_pool_join(float* out, const float* part, i64 pairs, int splits, int c) {
   const i64 step = i64(gridDim.x) * blockDim.x;
   for (i64 pair = i64(blockIdx.x) * blockDim.x + threadIdx.x; pair < pairs; pair += step) {
     const float* from = part + pair / c * splits * c + pair % c;
@@ -47,7 +48,7 @@ __device__ inline void grad(T* dx, const float* dy, int hw, int c, int per) {
 }
 
 #define SENET_KERNELS(suffix, T, W)                                                               \
-  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS)                                   \
+  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS, 8)                                \
       global_avg_pool_sums_##suffix(float* to, const T* x, float scale, int hw, int c, int per) { \
     sums<W>(to, x, scale, hw, c, per);                                                            \
   }                                                                                               \

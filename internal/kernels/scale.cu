@@ -52,7 +52,7 @@ __device__ inline void grad(T* dx, float* to, const T* dy, const T* x, const flo
       scale_##suffix(T* out, const T* x, const float* gate, int hw, int c, int per) {                             \
     scale<W>(out, x, gate, hw, c, per);                                                                           \
   }                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS)                                                   \
+  extern "C" __global__ void __launch_bounds__(STRETCH_THREADS, 4)                                                \
       scale_grad_##suffix(T* dx, float* to, const T* dy, const T* x, const float* gate, int hw, int c, int per) { \
     grad<W>(dx, to, dy, x, gate, hw, c, per);                                                                     \
   }
