@@ -49,7 +49,7 @@ func (p *Planner) tailStatistics(ws *workspace, t tail) []Launch {
 	if t.projects() {
 		projection, maps = t.in[graph.TailShortcut], 2
 	}
-	s := p.sumStretches(y, sumBlocks)
+	s := p.sumStretches(y, "bn_se_add_relu_sums")
 	bytes := s.part(maps, 2)
 	part := ws.take(bytes)
 	sums := s.launch(module, "bn_se_add_relu_sums", maps, at(y), at(projection), part, i32(s.n), i32(s.hw), i32(s.c), i32(s.per))

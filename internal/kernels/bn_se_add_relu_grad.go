@@ -46,6 +46,8 @@ func (t tailGrad) kind() string {
 	return "out"
 }
 
+func (t tailGrad) sumsKernel() string { return "bn_se_add_relu_grad_sums_" + t.kind() }
+
 // tailGrad plans the backward pass: sums over the maps, back through the SE block, the gradients of the channels'
 // parameters, and what is written with them.
 func (p *Planner) tailGrad(t tailGrad) Plan {
@@ -54,7 +56,7 @@ func (p *Planner) tailGrad(t tailGrad) Plan {
 	if t.projects() {
 		kinds, maps = 3, 2
 	}
-	s := p.sumStretches(t.y(), gradSumBlocks)
+	s := p.sumStretches(t.y(), t.sumsKernel())
 	part := ws.take(s.part(1, kinds))
 	launches := []Launch{p.tailGradSums(t, s, kinds, part)}
 	dz := null()
@@ -96,7 +98,7 @@ func (p *Planner) tailGradSums(t tailGrad, s stretches, kinds int, part Arg) Lau
 	} else {
 		dx = t.grads[graph.TailShortcut]
 	}
-	l := s.launch(tailGradModule, "bn_se_add_relu_grad_sums_"+t.kind(), 1, slices.Concat(
+	l := s.launch(tailGradModule, t.sumsKernel(), 1, slices.Concat(
 		[]Arg{at(t.dout), at(t.dout2), at(t.mask), at(t.y()), at(x), at(dx)}, t.norm(t.out),
 		[]Arg{at(t.gate()), at(t.out[graph.TailShortcutMean]), part, i32(s.hw), i32(s.c), i32(s.per)},
 	)...)

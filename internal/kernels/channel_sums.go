@@ -12,14 +12,13 @@ const (
 	gatherLanes    = 8   // and its channels: a sector of memory
 )
 
-// Blocks that a multiprocessor is to get. Passes that sum want no more than are resident at once by their registers: each
-// leaves a row of partial sums. Others want several rounds, so that no multiprocessor ends late, as long as a thread has
-// some pixels for which it loads the numbers of its channels.
+// Blocks that a multiprocessor is to get. Passes that sum want no more than are resident at once, since each leaves a row
+// of partial sums and few would be left for a second round. Others want several rounds, so that no multiprocessor ends
+// late, as long as a thread has some pixels for which it loads the numbers of its channels.
 const (
-	sumBlocks     = 8
-	gradSumBlocks = 6
-	writeBlocks   = 32
-	writePixels   = 8 // of a thread at the least
+	sumBlocks   = 8 // at the most
+	writeBlocks = 32
+	writePixels = 8 // of a thread at the least
 )
 
 // stretches is how a pass over a map is cut.
@@ -31,9 +30,10 @@ type stretches struct {
 	per, splits     int // pixels in a stretch, stretches of an image
 }
 
-// sumStretches cuts v for a pass that leaves partial sums of each stretch, with at most that many blocks a multiprocessor.
-func (p *Planner) sumStretches(v *graph.Value, blocks int) stretches {
+// sumStretches cuts v for a pass of that kernel, which leaves partial sums of each stretch.
+func (p *Planner) sumStretches(v *graph.Value, kernel string) stretches {
 	s := p.stretches(v)
+	blocks := min(p.resident(variant(kernel, s.t, s.width), stretchThreads), sumBlocks)
 	return s.cut(min(blocks*p.SMs/(s.n*s.tiles), s.hw/(sumPixels*s.rows), mostStretches))
 }
 

@@ -14,7 +14,7 @@ func TestStretchesCover(t *testing.T) {
 			for _, c := range []int{1, 3, 8, 17, 24, 64, 96, 320, 520, 2048} {
 				for _, hw := range []int{1, 7, 49, 3136} {
 					v := &graph.Value{Shape: graph.Shape{n, c, hw, 1}}
-					for kind, s := range map[string]stretches{"sum": p.sumStretches(v, sumBlocks), "write": p.writeStretches(v)} {
+					for kind, s := range map[string]stretches{"sum": p.sumStretches(v, pixelSumsKernel), "write": p.writeStretches(v)} {
 						if s.lanes*s.rows > stretchThreads || s.rows < 1 || s.tiles*s.lanes*s.width < c || (s.tiles-1)*s.lanes*s.width >= c {
 							t.Errorf("%s %v %v: %+v", kind, precision, v.Shape, s)
 						}
@@ -22,7 +22,7 @@ func TestStretchesCover(t *testing.T) {
 							t.Errorf("%s %v %v: pixels %+v", kind, precision, v.Shape, s)
 						}
 					}
-					if s := p.sumStretches(v, sumBlocks); s.splits > mostStretches || s.splits > 1 && n*s.tiles*s.splits > sumBlocks*h100.SMs {
+					if s := p.sumStretches(v, pixelSumsKernel); s.splits > mostStretches || s.splits > 1 && n*s.tiles*s.splits > sumBlocks*h100.SMs {
 						t.Errorf("%v %v: %d stretches leave too many partial sums", precision, v.Shape, s.splits)
 					}
 				}
@@ -36,7 +36,7 @@ func TestStretchesFillTheDevice(t *testing.T) {
 	p := NewPlanner(&graph.Program{}, BFloat16, h100)
 	for _, shape := range []graph.Shape{{256, 64, 112, 112}, {256, 64, 56, 56}, {256, 256, 56, 56}, {256, 512, 28, 28}, {256, 1024, 14, 14}, {256, 2048, 7, 7}, {32, 256, 56, 56}} {
 		v := &graph.Value{Shape: shape}
-		s := p.sumStretches(v, sumBlocks)
+		s := p.sumStretches(v, pixelSumsKernel)
 		if blocks := s.n * s.tiles * s.splits; blocks < 3*h100.SMs {
 			t.Errorf("%v: %d blocks that sum", shape, blocks)
 		}

@@ -25,7 +25,7 @@ func earlySqueeze(p *Planner, n *graph.Node) (Plan, error) {
 	q := squeezedOf(n)
 	var ws workspace
 	if q.r == 1 && q.s == 1 && q.stride == 1 && q.pad == 0 { // every pixel counts once
-		s := p.sumStretches(q.x, sumBlocks)
+		s := p.sumStretches(q.x, pixelSumsKernel)
 		part := ws.take(s.part(1, 1))
 		return Plan{Launches: []Launch{p.pixelSums(q.x, s, part, 1), p.squeezeProduct(q, part, s.splits)}, Scratch: ws.bytes}, nil
 	}

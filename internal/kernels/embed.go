@@ -14,7 +14,7 @@ import (
 )
 
 // compiled is written by ./compile: the kernels as <architecture>/<module>.cubin and as PTX, and ptxas.txt, which says
-// what each takes.
+// what each takes (occupancy.go).
 //
 //go:embed kernels.zip
 var compiled []byte

@@ -2,9 +2,11 @@ package kernels
 
 import "senet/internal/graph"
 
+const pixelSumsKernel = "global_avg_pool_sums"
+
 // pixelSums plans the sums over the pixels of each stretch of x, times scale: to (N, splits, C).
 func (p *Planner) pixelSums(x *graph.Value, s stretches, to Arg, scale float32) Launch {
-	l := s.launch("global_avg_pool", "global_avg_pool_sums", 1, to, at(x), f32(scale), i32(s.hw), i32(s.c), i32(s.per))
+	l := s.launch("global_avg_pool", pixelSumsKernel, 1, to, at(x), f32(scale), i32(s.hw), i32(s.c), i32(s.per))
 	l.Bytes = p.Bytes(x) + s.part(1, 1)
 	return l
 }
@@ -19,7 +21,7 @@ func (p *Planner) joinSums(out *graph.Value, part Arg, s stretches) Launch {
 
 func globalAvgPool(p *Planner, n *graph.Node) (Plan, error) {
 	x, out := n.In[0], n.Out[0]
-	s := p.sumStretches(x, sumBlocks)
+	s := p.sumStretches(x, pixelSumsKernel)
 	share := 1 / float32(s.hw)
 	if s.splits == 1 {
 		return Plan{Launches: []Launch{p.pixelSums(x, s, at(out), share)}}, nil

@@ -10,7 +10,7 @@ func scale(p *Planner, n *graph.Node) (Plan, error) {
 
 func scaleGrad(p *Planner, n *graph.Node) (Plan, error) {
 	dy, x, gate, dx, dgate := n.In[0], n.In[1], n.In[2], n.Out[0], n.Out[1]
-	s := p.sumStretches(x, gradSumBlocks)
+	s := p.sumStretches(x, "scale_grad")
 	var ws workspace
 	to := at(dgate)
 	if s.splits > 1 {
