@@ -53,7 +53,7 @@ run: build ## Train SE-ResNet-20 on Fashion-MNIST, evaluate it and write a repor
 
 .PHONY: test
 test: lint ## Check and test everything, as CI does
-	@scripts/deps.sh onnx mpi data
+	@scripts/deps.sh onnx mpi sass data
 	go test ./...
 	@$(MAKE) race
 

@@ -6,6 +6,7 @@
 #   lint   the Go checkers in .deps/bin, clang-format and shellcheck in .deps/lint
 #   onnx   onnxruntime and onnx's checker for Python in .deps/onnx, which the test of internal/onnx runs
 #   mpi    Open MPI and MPICH in .deps/mpi, which the tests of internal/dist run
+#   sass   NVIDIA's disassembler in .deps/sass, which a test of internal/kernels runs
 #   data   Fashion-MNIST in /usr/share/datasets/fashion-mnist
 #
 # g++, pip, libjpeg-turbo and Fashion-MNIST come from Debian packages; all else goes to .deps, pinned by version and
@@ -29,7 +30,7 @@ die() {
 packages() {
 	for group in "$@"; do
 		case $group in
-		build | lint | onnx | mpi)
+		build | lint | onnx | mpi | sass)
 			command -v g++ >/dev/null || echo g++
 			python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
 			# The static library, so that the program needs none where it runs.
@@ -101,6 +102,11 @@ place_lint() {
 
 place_onnx() { mv "$1"/* "$2/"; }
 
+place_sass() {
+	mv "$1/nvidia/cu13/bin/nvdisasm" "$2/"
+	chmod 755 "$2/nvdisasm"
+}
+
 place_mpi() {
 	for mpi in openmpi mpich; do
 		mv "$1/$mpi"-*.data/data "$2/$mpi"
@@ -109,9 +115,9 @@ place_mpi() {
 	done
 }
 
-[ $# -gt 0 ] || die "want groups: build, lint, onnx, mpi, data"
+[ $# -gt 0 ] || die "want groups: build, lint, onnx, mpi, sass, data"
 for group in "$@"; do
-	case $group in build | lint | onnx | mpi | data) ;; *) die "no group '$group': want build, lint, onnx, mpi or data" ;; esac
+	case $group in build | lint | onnx | mpi | sass | data) ;; *) die "no group '$group': want build, lint, onnx, mpi, sass or data" ;; esac
 done
 command -v go >/dev/null || die "Go is not installed, or not in PATH; see go.mod for the version and https://go.dev/dl for Go"
 [ "$(uname -sm)" = "Linux x86_64" ] || die "senet is built on Linux on x86-64, this is $(uname -sm)"
@@ -131,6 +137,7 @@ for group in "$@"; do
 		scripts/cuda/stub.sh
 		;;
 	mpi) unpack mpi place_mpi ;;
+	sass) unpack sass place_sass ;;
 	lint)
 		unpack lint place_lint
 		for checker in "${checkers[@]}"; do GOBIN=$PWD/.deps/bin go install "$checker"; done
