@@ -9,53 +9,50 @@ __device__ inline int length_of(const Pool& t, int window, int size) {
   return (start + t.kernel < end ? start + t.kernel : end) - start;
 }
 
-// pixels = N P Q.
+__device__ inline float share_of(const Pool& t, int p, int q) {
+  return 1.0f / float(length_of(t, p, t.h) * length_of(t, q, t.w));
+}
+
 template <int W, class T>
-__device__ inline void mean(T* y, const T* x, Pool t, i64 pixels, int c) {
-  each_pixel<W>(pixels, t.p, t.q, c, [=](int n, int p, int q, int channel, i64 to) {
-    const Span rows = pixels_of(t, p, t.h), columns = pixels_of(t, q, t.w);
-    const float share = 1.0f / float(length_of(t, p, t.h) * length_of(t, q, t.w));
+__device__ inline void mean(T* y, const T* x, const Pool& t, int images, int c) {
+  each_vector<W>(images, t.p, t.q, c, [=](int n, int p, int q, int channel) {
+    const T* image = x + i64(n) * t.h * t.w * c + channel;
+    const int top = p * t.stride - t.pad, left = q * t.stride - t.pad;
     float sum[W] = {};
-    for (int row = rows.first; row < rows.last; row++) {
-      for (int column = columns.first; column < columns.last; column++) {
+    for (int row = max(top, 0); row < min(top + t.kernel, t.h); row++) {
+      for (int column = max(left, 0); column < min(left + t.kernel, t.w); column++) {
         float v[W];
-        load(v, x + ((i64(n) * t.h + row) * t.w + column) * c + channel);
+        load(v, image + (row * t.w + column) * c);
 #pragma unroll
         for (int k = 0; k < W; k++) sum[k] += v[k];
       }
     }
+    const float share = share_of(t, p, q);
 #pragma unroll
     for (int k = 0; k < W; k++) sum[k] *= share;
-    store(y + to, sum);
+    store(y + ((i64(n) * t.p + p) * t.q + q) * c + channel, sum);
   });
 }
 
-// pixels = N H W.
 template <int W, class T>
-__device__ inline void mean_grad(T* dx, const T* dy, Pool t, i64 pixels, int c) {
-  each_pixel<W>(pixels, t.h, t.w, c, [=](int n, int row, int column, int channel, i64 to) {
-    const Span ps = windows_of(t, row, t.p), qs = windows_of(t, column, t.q);
-    float sum[W] = {};
-    for (int p = ps.first; p < ps.last; p++) {
-      for (int q = qs.first; q < qs.last; q++) {
-        const float share = 1.0f / float(length_of(t, p, t.h) * length_of(t, q, t.w));
-        float g[W];
-        load(g, dy + ((i64(n) * t.p + p) * t.q + q) * c + channel);
+__device__ inline void mean_grad(T* dx, const T* dy, const Pool& t, int images, int c) {
+  gather<W>(dx, t, images, c, [=](float(&sum)[W], i64 from, int p, int q, int, int) {
+    if (!within(p, t.p) || !within(q, t.q)) return;
+    const float share = share_of(t, p, q);
+    float g[W];
+    load(g, dy + from);
 #pragma unroll
-        for (int k = 0; k < W; k++) sum[k] += share * g[k];
-      }
-    }
-    store(dx + to, sum);
+    for (int k = 0; k < W; k++) sum[k] += share * g[k];
   });
 }
 
 #define SENET_KERNELS(suffix, T, W)                                                                                    \
-  extern "C" __global__ void avg_pool_##suffix(T* y, const T* x, i64 pixels, int h, int w, int p, int q, int c,        \
-                                               int kernel, int stride, int pad) {                                      \
-    mean<W>(y, x, {h, w, p, q, kernel, stride, pad}, pixels, c);                                                       \
+  extern "C" __global__ void avg_pool_##suffix(T* y, const T* x, int n, int h, int w, int p, int q, int c, int kernel, \
+                                               int stride, int pad) {                                                  \
+    mean<W>(y, x, {h, w, p, q, kernel, stride, pad}, n, c);                                                            \
   }                                                                                                                    \
-  extern "C" __global__ void avg_pool_grad_##suffix(T* dx, const T* dy, i64 pixels, int h, int w, int p, int q, int c, \
+  extern "C" __global__ void avg_pool_grad_##suffix(T* dx, const T* dy, int n, int h, int w, int p, int q, int c,      \
                                                     int kernel, int stride, int pad) {                                 \
-    mean_grad<W>(dx, dy, {h, w, p, q, kernel, stride, pad}, pixels, c);                                                \
+    mean_grad<W>(dx, dy, {h, w, p, q, kernel, stride, pad}, n, c);                                                     \
   }
 SENET_MAP_KERNELS(SENET_KERNELS)

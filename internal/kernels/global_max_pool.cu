@@ -65,28 +65,26 @@ __device__ inline void maximum(float* y, int* pixel, const T* x, int hw, int c, 
   for (int k = 0; k < W; k++) pixel[n * c + channel + k] = at[k];
 }
 
-// rows = N HW.
 template <int W, class T>
-__device__ inline void maximum_grad(T* dx, const float* dy, const int* pixel, i64 rows, int hw, int c) {
-  each_row<W>(rows, c, [=](i64 row, int channel) {
-    const i64 n = row / hw;
-    const int here = int(row - n * hw);
-    const Vec<int, W> at = *reinterpret_cast<const Vec<int, W>*>(pixel + n * c + channel);
+__device__ inline void maximum_grad(T* dx, const float* dy, const int* pixel, int images, int hw, int c) {
+  each_vector<W>(images, 1, hw, c, [=](int n, int, int here, int channel) {
+    const i64 pair = i64(n) * c + channel;
+    const Vec<int, W> at = *reinterpret_cast<const Vec<int, W>*>(pixel + pair);
     float g[W];
-    load(g, dy + n * c + channel);
+    load(g, dy + pair);
 #pragma unroll
     for (int k = 0; k < W; k++) g[k] = at.at[k] == here ? g[k] : 0.0f;
-    store(dx + row * c + channel, g);
+    store(dx + (i64(n) * hw + here) * c + channel, g);
   });
 }
 
-#define SENET_KERNELS(suffix, T, W)                                                                                    \
-  extern "C" __global__ void global_max_pool_##suffix(float* y, int* pixel, const T* x, int hw, int c, int lanes,      \
-                                                      int groups) {                                                    \
-    maximum<W>(y, pixel, x, hw, c, lanes, groups);                                                                     \
-  }                                                                                                                    \
-  extern "C" __global__ void global_max_pool_grad_##suffix(T* dx, const float* dy, const int* pixel, i64 rows, int hw, \
-                                                           int c) {                                                    \
-    maximum_grad<W>(dx, dy, pixel, rows, hw, c);                                                                       \
+#define SENET_KERNELS(suffix, T, W)                                                                                 \
+  extern "C" __global__ void global_max_pool_##suffix(float* y, int* pixel, const T* x, int hw, int c, int lanes,   \
+                                                      int groups) {                                                 \
+    maximum<W>(y, pixel, x, hw, c, lanes, groups);                                                                  \
+  }                                                                                                                 \
+  extern "C" __global__ void global_max_pool_grad_##suffix(T* dx, const float* dy, const int* pixel, int n, int hw, \
+                                                           int c) {                                                 \
+    maximum_grad<W>(dx, dy, pixel, n, hw, c);                                                                       \
   }
 SENET_MAP_KERNELS(SENET_KERNELS)

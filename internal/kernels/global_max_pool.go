@@ -28,7 +28,7 @@ func globalMaxPoolGrad(p *Planner, n *graph.Node) (Plan, error) {
 	v := width(t, c)
 	l := p.walk(
 		"global_max_pool", variant("global_max_pool_grad", t, v), dx, v,
-		at(dx), at(dy), at(pixel), i64(int64(images)*int64(h)*int64(w)), i32(h*w), i32(c),
+		at(dx), at(dy), at(pixel), i32(images), i32(h*w), i32(c),
 	)
 	return p.one(l, dy, pixel, dx)
 }

@@ -30,3 +30,26 @@ __device__ inline void each_row(i64 rows, int columns, F f) {
     }
   }
 }
+
+// Where a vector lies in a map (N, height, width, units).
+struct Place {
+  int n, row, column, unit;
+  __device__ Place(unsigned i, unsigned height, unsigned width, unsigned units)
+      : n(i / units / width / height), row(i / units / width % height), column(i / units % width), unit(i % units) {}
+};
+
+// Calls f(n, row, column, channel) for each W neighbours of a map (N, height, width, C), in memory order; W divides C. It
+// divides once a thread instead of once a call.
+template <int W, class F>
+__device__ inline void each_vector(int n, int height, int width, int c, F f) {
+  const int units = c / W;
+  const Place step(gridDim.x * blockDim.x, height, width, units);
+  Place at(blockIdx.x * blockDim.x + threadIdx.x, height, width, units);
+  while (at.n < n) {
+    f(at.n, at.row, at.column, at.unit * W);
+    at.unit += step.unit, at.column += step.column, at.row += step.row, at.n += step.n;
+    if (at.unit >= units) at.unit -= units, at.column++;
+    if (at.column >= width) at.column -= width, at.row++;
+    if (at.row >= height) at.row -= height, at.n++;
+  }
+}

@@ -13,10 +13,15 @@ const (
 	walkBlocks  = 8
 )
 
-// walk is a launch of which each thread makes w neighbours of out at a time. The grid fills the device once at the most,
-// since the threads go round.
+// walk is a launch of which each thread makes w neighbours of out at a time.
 func (p *Planner) walk(module, kernel string, out *graph.Value, w int, args ...Arg) Launch {
-	blocks := min(ceilDiv(out.Shape.Elems()/w, walkThreads), walkBlocks*p.SMs)
+	return p.walkUnits(module, kernel, out.Shape.Elems()/w, args...)
+}
+
+// walkUnits is a launch of which each thread makes a unit at a time. The grid fills the device once at the most, since the
+// threads go round.
+func (p *Planner) walkUnits(module, kernel string, units int, args ...Arg) Launch {
+	blocks := min(ceilDiv(units, walkThreads), walkBlocks*p.SMs)
 	return Launch{Module: module, Kernel: kernel, Grid: Dim{X: blocks}, Block: Dim{X: walkThreads}, Args: args}
 }
 
