@@ -66,7 +66,7 @@ func (p *Planner) squeezeProduct(q squeezed, sums Arg, splits int) Launch {
 		Bytes: int64(q.n*splits*q.groups*count)*4 + p.traffic(q.w, q.bias, q.out),
 	}
 	if q.n <= fewImages || outputs < productUnits {
-		l.Kernel, l.Block, l.Grid = "early_squeeze_few", dotBlock(count), Dim{q.k, ceilDiv(q.n, dotImages), 1}
+		l.Kernel, l.Block, l.Grid = "early_squeeze_few", dotBlock(count, 1), Dim{q.k, ceilDiv(q.n, dotImages), 1}
 	}
 	return l
 }

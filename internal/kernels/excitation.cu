@@ -1,9 +1,9 @@
-// excitation: gate (N, C) = sigmoid(w2 relu(w1 z + b1) + b2) with z (N, C), w1 (R, C), w2 (C, R), biases or null; the
-// second half of the SE block alone (inference), or between the two passes of bn_se_add_relu over its map, where z is made
-// of the image means on the fly. 4 N C R flops, two launches: the first leaves partial sums over stretches of channels,
-// (splits, N, R), which the second adds up. At C = 2048, R = 128 each reads 1 MB of weights.
+// excitation: gate (N, C) = sigmoid(w2 relu(w1 z + b1) + b2) with z (N, C), w1 (R, C), w2 (C, R), biases or null, between the
+// two passes of bn_se_add_relu over its map, where z is made of the image means on the fly; in inference the second launch
+// alone, behind early_squeeze, which leaves w1 z + b1. 4 N C R flops, two launches: the first leaves partial sums over
+// stretches of channels, (splits, N, R), which the second adds up. At C = 2048, R = 128 each reads 1 MB of weights.
 //   many images: tiles of 32 images, so that weights are read once for 32; at N = 256 67 million multiply-adds a launch,
-//   2.3 us at an H100's peak in float32
+//   at least 2.3 us at an H100's peak in float32
 //   few images: a block for each output of four images, so that every multiprocessor reads weights at once: latency counts
 // Indices are int, since (N, C) and weights have fewer than 2^31 elements.
 // Callers: excitation.go, bn_se_add_relu.go.

@@ -161,7 +161,7 @@ struct Parts {
   int splits, n, r;
   __device__ float operator()(int image, int unit) const {
     float sum = 0;
-#pragma unroll 4
+#pragma unroll 8
     for (int s = 0; s < splits; s++) sum += part[(s * n + image) * r + unit];
     return sum;
   }

@@ -12,7 +12,7 @@ const (
 	mostParts      = 8   // that a sum over channels is cut into
 	dotImages      = 4
 	dotThreads     = 256 // of a block at the most
-	dotTerms       = 8   // of a thread, so that it has some reads under way
+	dotTerms       = 8   // of a thread, so that it has some reads under way; 1 of those that are sums themselves
 	fewImages      = 16  // below it weights are better read once for four images by all multiprocessors
 )
 
@@ -43,9 +43,9 @@ func (p *Planner) sumOverChannels(n, c, r int) (tiles Dim, per, parts int) {
 	return tiles, per, tiles.Z
 }
 
-// dotBlock is the block that makes one output of a sum over count terms.
-func dotBlock(count int) Dim {
-	return Dim{X: min(dotThreads, ceilDiv(ceilDiv(count, dotTerms), 32)*32)}
+// dotBlock is the block that makes one output of a sum over count terms, so many a thread or more.
+func dotBlock(count, terms int) Dim {
+	return Dim{X: min(dotThreads, ceilDiv(ceilDiv(count, terms), 32)*32)}
 }
 
 // excite plans gate (N, C) from z (N, C), which is normalised first where norm has a gamma. hidden may be nil.
@@ -55,7 +55,7 @@ func (p *Planner) excite(ws *workspace, b seBlock, z *graph.Value, norm []Arg, h
 	if b.n <= fewImages {
 		part := ws.take(units)
 		return []Launch{{
-			Module: "excitation", Kernel: "excitation_hidden_few", Grid: Dim{b.r, ceilDiv(b.n, dotImages), 1}, Block: dotBlock(b.c),
+			Module: "excitation", Kernel: "excitation_hidden_few", Grid: Dim{b.r, ceilDiv(b.n, dotImages), 1}, Block: dotBlock(b.c, dotTerms),
 			Args:  append(append([]Arg{part}, first...), at(b.w1), i32(b.n), i32(b.c), i32(b.r)),
 			Bytes: pairs + p.Bytes(b.w1) + units,
 		}, p.expand(b, part, 1, hidden, gate)}
@@ -79,7 +79,7 @@ func (p *Planner) expand(b seBlock, part Arg, parts int, hidden, gate *graph.Val
 		Bytes: int64(parts*b.n*b.r)*4 + p.traffic(b.w2, gate, hidden),
 	}
 	if b.n <= fewImages {
-		l.Kernel, l.Block, l.Grid, l.Args = "excitation_gate_few", dotBlock(b.r), Dim{b.c, ceilDiv(b.n, dotImages), 1}, l.Args[:3]
+		l.Kernel, l.Block, l.Grid, l.Args = "excitation_gate_few", dotBlock(b.r, dotTerms), Dim{b.c, ceilDiv(b.n, dotImages), 1}, l.Args[:3]
 	}
 	l.Args = append(l.Args, at(b.b1), at(b.w2), at(b.b2), i32(b.n), i32(b.c), i32(b.r))
 	return l
