@@ -112,20 +112,25 @@ var ownKernels = convEngine{Index: -1}
 // as many as PyTorch takes (torch.backends.cudnn.benchmark_limit).
 const mostMeasured = 10
 
-// choose prepares an engine for p among those that need at most limit bytes of workspace: the one that took the least time by
-// try, which runs it and refuses what it gets wrong; nil where our own kernels, timed by own, are faster. Where own is nil it is
-// the first that try takes. Where try takes none, the error is the first, and errNoEngine unless that is a wrong result. A choice that was remembered is not tried again.
-func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, error), try func(*convPlan) (time.Duration, error)) (*convPlan, error) {
-	if c.cache != nil {
-		if known, ok := c.cache.chosen[p.String()]; ok {
-			if known.Index == ownKernels.Index {
-				return nil, nil
-			}
-			if plan, err := c.within(p, limit, known.convEngine); err == nil {
-				return plan, nil
-			}
-		}
+// remembered prepares the engine that was chosen for p before, nil where that was our own kernels. It is not ok where there is no
+// choice on disk or its engine is no longer there.
+func (c *cudnn) remembered(p convPattern, limit int64) (_ *convPlan, ok bool) {
+	if c.cache == nil {
+		return nil, false
 	}
+	known, ok := c.cache.chosen[p.String()]
+	if !ok || known.Index == ownKernels.Index {
+		return nil, ok
+	}
+	plan, err := c.within(p, limit, known.convEngine)
+	return plan, err == nil
+}
+
+// choose prepares an engine for p among those that need at most limit bytes of workspace: the one that took the least time by
+// try, which runs it and refuses what it gets wrong; nil where our own kernels, timed by own, are faster. The choice is kept.
+// Where own is nil it is the first that try takes, and not kept. Where try takes none, the error is the first, and errNoEngine
+// unless that is a wrong result.
+func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, error), try func(*convPlan) (time.Duration, error)) (*convPlan, error) {
 	var best *convPlan
 	var least time.Duration
 	var failed error

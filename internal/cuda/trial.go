@@ -29,15 +29,19 @@ type trial struct {
 	most      address // (TrialBlocks, 2)
 }
 
-// choose finds the engine for n; nil where our own kernels are to run it. Where there is no memory for a trial, beside another
-// network, it is the one that cuDNN expects to be the fastest.
+// choose finds the engine for n: the one chosen before, or by trial. It is nil where our own kernels are to run n. Where there is no
+// memory for a trial, beside another network, it is the one that cuDNN expects to be the fastest.
 func (b *Backend) choose(n *graph.Node) (_ *convPlan, err error) {
+	pattern := convolutionOf(n, b.precision).pattern
+	if plan, ok := b.library.remembered(pattern, workspaceLimit); ok {
+		return plan, nil
+	}
 	t := &trial{b: b}
 	defer func() { err = errors.Join(err, t.free()) }()
 	err = t.prepare(n)
 	var full *OutOfMemory
 	if errors.As(err, &full) {
-		return b.library.plan(convolutionOf(n, b.precision).pattern, workspaceLimit)
+		return b.library.plan(pattern, workspaceLimit)
 	}
 	if err != nil {
 		return nil, err
@@ -46,7 +50,7 @@ func (b *Backend) choose(n *graph.Node) (_ *convPlan, err error) {
 	if !b.measure {
 		own = nil
 	}
-	return b.library.choose(t.c.pattern, workspaceLimit, own, t.engine)
+	return b.library.choose(pattern, workspaceLimit, own, t.engine)
 }
 
 // prepare fills the operands and runs our own kernels once.
