@@ -3,8 +3,8 @@
 // that it meets. One read of x, then 2 N K R S C/groups flops in float32.
 //   kernel 1, stride 1: the sums of global_avg_pool.cu, whose stretches the product adds up: two launches
 //   others: rows of x for each s, then of those the rows that each r meets, then the product
-// At batch 1 the last block of SE-ResNet-50 (512 to 2048 channels) reads 4 MB of weights: 1.3 us at 3.3 TB/s, less from
-// the L2 cache. Caller: early_squeeze.go.
+// At batch 1 the last block of SE-ResNet-50 (512 to 2048 channels) reads 4 MB of weights, which stay in the L2 cache: what
+// counts is how few loads wait for one another. Caller: early_squeeze.go.
 #include "excitation.cuh"
 
 // to (N, H, S, C): sums over the columns of a row of x that window column s meets. The grid is (N H, channels, S).
@@ -52,18 +52,6 @@ extern "C" __global__ void early_squeeze_windows(float* to, const float* rows, i
   }
 }
 
-// The sums of a group's window positions, of image and k in (R, S, C/groups), as stretches of `row` floats an image.
-struct Windows {
-  const float* part;
-  int splits, row;
-  __device__ float operator()(int image, int k) const {
-    float sum = 0;
-#pragma unroll 8
-    for (int s = 0; s < splits; s++) sum += part[(i64(image) * splits + s) * row + k];
-    return sum;
-  }
-};
-
 // What both kernels below take: sums (N, splits, groups, count), w (groups, outputs, count), out (N, groups, outputs).
 // out = share * sums w + bias, bias (groups, outputs) or null.
 #define SENET_PRODUCT                                                                                           \
@@ -76,25 +64,28 @@ typedef Product<32, 64, true, true> ByChannel;
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 1) early_squeeze SENET_PRODUCT {
   __shared__ __align__(16) float shared[ByChannel::floats];
   const int first = blockIdx.x * 32, image = blockIdx.y * TILE, group = blockIdx.z;
-  const Windows windows = {sums + group * count, splits, groups * count};
-  const int output = group * outputs + first;  // of all groups
+  const int output = group * outputs + first, row = groups * count;  // of all groups
+  const float* from = sums + i64(image) * splits * row + group * count;
   ByChannel::run(
-      shared, min(int(TILE), n - image), min(32, outputs - first), 0, count,
-      [=](int m, int k) { return windows(image + m, k); }, [=](int j, int k) { return w[i64(output + j) * count + k]; },
-      [](int, int, float) {},
+      shared, min(int(TILE), n - image), min(32, outputs - first), 0, count, splits,
+      [=](int m, int k, int split) { return from[(m * splits + split) * row + k]; }, whole,
+      [=](int j, int k) { return w[i64(output + j) * count + k]; }, ignore,
       [=](int m, int j, float sum) {
         const float v = sum * share;
         out[i64(image + m) * groups * outputs + output + j] = bias ? v + bias[output + j] : v;
       });
 }
 
-// Few images: a block makes one output of four. The grid is (groups * outputs, N / DOT_IMAGES).
-extern "C" __global__ void early_squeeze_few SENET_PRODUCT {
+// Few images: a block makes one output of four. The grid is (groups * outputs, N / DOT_IMAGES). Compiled with these bounds, a
+// thread's 16 loads of 4 stretches go out together on every architecture.
+extern "C" __global__ void __launch_bounds__(256, 2) early_squeeze_few SENET_PRODUCT {
   __shared__ float parts[WARP];
   const int output = blockIdx.x, image = blockIdx.y * DOT_IMAGES;
-  const Windows windows = {sums + output / outputs * count, splits, groups * count};
+  const int row = groups * count;
+  const float* from = sums + i64(image) * splits * row + output / outputs * count;
   dots(
-      parts, min(int(DOT_IMAGES), n - image), count, [=](int m, int k) { return windows(image + m, k); },
+      parts, min(int(DOT_IMAGES), n - image), count, splits,
+      [=](int m, int k, int split) { return from[(m * splits + split) * row + k]; },
       [=](int k) { return w[i64(output) * count + k]; },
       [=](int m, float sum) {
         const float v = sum * share;

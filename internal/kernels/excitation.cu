@@ -21,9 +21,10 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 1)
   const Squeeze squeeze = {z, {gamma, beta, mean, var, eps}, c};
   float* to = part + blockIdx.z * n * r;
   ByChannel::run(
-      shared, min(TILE, n - image), min(32, r - unit), from, min(c, from + per),
-      [=](int m, int k) { return squeeze(image + m, k); }, [=](int j, int k) { return w1[(unit + j) * c + k]; },
-      [](int, int, float) {}, [=](int m, int j, float sum) { to[(image + m) * r + unit + j] = sum; });
+      shared, min(TILE, n - image), min(32, r - unit), from, min(c, from + per), 1,
+      [=](int m, int k, int) { return squeeze(image + m, k); }, whole,
+      [=](int j, int k) { return w1[(unit + j) * c + k]; }, ignore,
+      [=](int m, int j, float sum) { to[(image + m) * r + unit + j] = sum; });
 }
 
 // The grid is (R, N / DOT_IMAGES). The bounds let a thread issue more loads together: see channel_sums.cuh.
@@ -34,13 +35,12 @@ extern "C" __global__ void __launch_bounds__(256, 4)
   const int unit = blockIdx.x, image = blockIdx.y * DOT_IMAGES;
   const Squeeze squeeze = {z, {gamma, beta, mean, var, eps}, c};
   dots(
-      parts, min(int(DOT_IMAGES), n - image), c, [=](int m, int k) { return squeeze(image + m, k); },
+      parts, min(int(DOT_IMAGES), n - image), c, 1, [=](int m, int k, int) { return squeeze(image + m, k); },
       [=](int k) { return w1[unit * c + k]; }, [=](int m, float sum) { part[(image + m) * r + unit] = sum; });
 }
 
-__device__ inline float hidden_of(const Parts& sums, const float* b1, int image, int unit) {
-  const float v = sums(image, unit);
-  return at_least_zero(b1 ? v + b1[unit] : v);
+__device__ inline float hidden_of(float sum, const float* b1, int unit) {
+  return at_least_zero(b1 ? sum + b1[unit] : sum);
 }
 
 __device__ inline float gate_of(float logit, const float* b2, int channel) {
@@ -53,11 +53,11 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 1)
                     const float* b2, int n, int c, int r) {
   __shared__ __align__(16) float shared[ByUnit::floats];
   const int channel = blockIdx.x * 128, image = blockIdx.y * TILE;
-  const Parts sums = {part, splits, n, r};
   float* kept = blockIdx.x == 0 ? hidden : nullptr;
   ByUnit::run(
-      shared, min(TILE, n - image), min(128, c - channel), 0, r,
-      [=](int m, int k) { return hidden_of(sums, b1, image + m, k); },
+      shared, min(TILE, n - image), min(128, c - channel), 0, r, splits,
+      [=](int m, int k, int split) { return part[(split * n + image + m) * r + k]; },
+      [=](int, int k, float sum) { return hidden_of(sum, b1, k); },
       [=](int j, int k) { return w2[(channel + j) * r + k]; },
       [=](int m, int k, float v) {
         if (kept) kept[(image + m) * r + k] = v;
@@ -66,17 +66,17 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 1)
 }
 
 // The grid is (C, N / DOT_IMAGES).
-extern "C" __global__ void excitation_gate_few(float* gate, float* hidden, const float* part, const float* b1,
-                                               const float* w2, const float* b2, int n, int c, int r) {
+extern "C" __global__ void __launch_bounds__(256, 4)
+    excitation_gate_few(float* gate, float* hidden, const float* part, const float* b1, const float* w2,
+                        const float* b2, int n, int c, int r) {
   __shared__ float parts[WARP];
   const int channel = blockIdx.x, image = blockIdx.y * DOT_IMAGES, images = min(int(DOT_IMAGES), n - image);
-  const Parts sums = {part, 1, n, r};
   if (hidden && channel == 0) {
     for (int i = threadIdx.x; i < images * r; i += blockDim.x)
-      hidden[image * r + i] = hidden_of(sums, b1, image + i / r, i % r);
+      hidden[image * r + i] = hidden_of(part[image * r + i], b1, i % r);
   }
   dots(
-      parts, images, r, [=](int m, int k) { return hidden_of(sums, b1, image + m, k); },
+      parts, images, r, 1, [=](int m, int k, int) { return hidden_of(part[(image + m) * r + k], b1, k); },
       [=](int k) { return w2[channel * r + k]; },
       [=](int m, float sum) { gate[(image + m) * c + channel] = gate_of(sum, b2, channel); });
 }

@@ -22,17 +22,14 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 1)
   const int unit = blockIdx.x * 32, image = blockIdx.y * TILE, from = blockIdx.z * per;
   float *to = part + blockIdx.z * n * r, *kept = blockIdx.x == 0 ? dlogit : nullptr;
   ByChannel::run(
-      shared, min(int(TILE), n - image), min(32, r - unit), from, min(c, from + per),
-      [=](int m, int k) {
-        float total = 0, cross = 0;
-#pragma unroll 4
-        for (int s = 0; s < stretches; s++) {
-          const float* at = sums + ((image + m) * stretches + s) * kinds * c + k;
-          total += at[0];
-          cross += at[c];
-        }
+      shared, min(int(TILE), n - image), min(32, r - unit), from, min(c, from + per), stretches,
+      [=](int m, int k, int stretch) {
+        const float* at = sums + ((image + m) * stretches + stretch) * kinds * c + k;
+        return fmaf(norm.gamma[k] * deviation(norm, k), at[c], norm.beta[k] * at[0]);
+      },
+      [=](int m, int k, float sum) {
         const float g = gate[(image + m) * c + k];
-        return fmaf(norm.gamma[k] * deviation(norm, k), cross, norm.beta[k] * total) * g * (1.0f - g);
+        return sum * g * (1.0f - g);
       },
       [=](int j, int k) { return w2[k * r + unit + j]; },
       [=](int m, int k, float v) {
@@ -47,11 +44,11 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 1)
                             const float* w1, int n, int c, int r) {
   __shared__ __align__(16) float shared[ByUnit::floats];
   const int channel = blockIdx.x * 128, image = blockIdx.y * TILE;
-  const Parts sums = {part, parts, n, r};
   float* kept = blockIdx.x == 0 ? dhidden : nullptr;
   ByUnit::run(
-      shared, min(int(TILE), n - image), min(128, c - channel), 0, r,
-      [=](int m, int k) { return hidden[(image + m) * r + k] > 0 ? sums(image + m, k) : 0.0f; },
+      shared, min(int(TILE), n - image), min(128, c - channel), 0, r, parts,
+      [=](int m, int k, int split) { return part[(split * n + image + m) * r + k]; },
+      [=](int m, int k, float sum) { return hidden[(image + m) * r + k] > 0 ? sum : 0.0f; },
       [=](int j, int k) { return w1[k * c + channel + j]; },
       [=](int m, int k, float v) {
         if (kept) kept[(image + m) * r + k] = v;
@@ -67,8 +64,9 @@ __device__ inline void weight_tile(float* shared, float* dw, float* db, int tile
   const int tiles = (columns + 31) / 32, row = tile / tiles * TILE, column = tile % tiles * 32;
   float bias = 0;  // of row threadIdx.x % TILE, over the images that this thread fetches
   ByImage::run(
-      shared, min(int(TILE), rows - row), min(32, columns - column), 0, n, [=](int m, int k) { return a(row + m, k); },
-      [=](int j, int k) { return b(column + j, k); }, [&](int, int, float v) { bias += v; },
+      shared, min(int(TILE), rows - row), min(32, columns - column), 0, n, 1,
+      [=](int m, int k, int) { return a(row + m, k); }, whole, [=](int j, int k) { return b(column + j, k); },
+      [&](int, int, float v) { bias += v; },
       [=](int m, int j, float sum) {
         if (dw) dw[(row + m) * columns + column + j] = sum;
       });

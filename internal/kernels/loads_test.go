@@ -22,6 +22,9 @@ var hot = map[string]map[string]int{
 	"scale":               {`scale_(f32x4|bf16x8|f16x8)`: 4, `grad_(f32x4|bf16x8|f16x8)`: 8},
 	"conv":                {`sum_f32x4`: 4, `sum_(bf16x8|f16x8)`: 8},
 	"conv_grad_weight":    {`bias_(f32x4|bf16x8|f16x8)`: 4, `conv_grad_weight_sum`: 8},
+	"early_squeeze":       {`early_squeeze|few`: 16},
+	"excitation":          {`gate`: 8},
+	"excitation_grad":     {`hidden`: 32, `squeeze`: 8},
 }
 
 // TestLoadsAreUnderWayTogether looks for them in the machine code. Memory answers after hundreds of cycles, so what a loop
