@@ -23,6 +23,9 @@ var zoo = flag.Bool("zoo", false, "run TestZoo on the emulator too")
 // TestZooIsPlanned: every network trains and infers in every precision, at full size, with kernels that there are and with no more
 // shared memory than each device has.
 func TestZooIsPlanned(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
 	const shared = 99 << 10 // bytes of a block, compute capability 8.6 and 12.0
 	b := open(t, kernels.Float32)
 	for _, name := range model.Names() {
