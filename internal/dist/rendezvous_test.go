@@ -316,7 +316,8 @@ func TestTCPStrays(t *testing.T) {
 // TestTCPRankComesAgain: before all are there a rank may start again, and two of the same are one too many.
 func TestTCPRankComesAgain(t *testing.T) {
 	ws := ranks(t, 3)
-	root := meeting(t, ws[0])
+	root, hosted := newStar(ws[0], quickPace), make(chan error, 1)
+	go func() { hosted <- root.host(t.Context()) }()
 	h := hello{protocol, 3, 1, ws[0].digest(), "first"}
 	say(t, ws[0].Master, h).Close()
 	var conn net.Conn
@@ -337,25 +338,24 @@ func TestTCPRankComesAgain(t *testing.T) {
 		t.Errorf("the second of rank 1: %v", err)
 	}
 	conn.Close()
+	there := func() bool {
+		root.mu.Lock()
+		defer root.mu.Unlock()
+		return root.peers[1] != nil
+	}
+	for there() { // until rank 0 has noticed: else with rank 2 all are there
+		time.Sleep(time.Millisecond)
+	}
+	stars, errs := []*star{root, nil, nil}, make([]error, 3)
 	var all sync.WaitGroup
-	stars := make([]*star, 3)
 	for _, rank := range []int{1, 2} {
-		all.Go(func() {
-			for {
-				var err error
-				stars[rank], err = meet(t.Context(), ws[rank], quickPace)
-				if err == nil {
-					return
-				}
-				if !strings.Contains(err.Error(), "here already") {
-					t.Error(err)
-					return
-				}
-			}
-		})
+		all.Go(func() { stars[rank], errs[rank] = meet(t.Context(), ws[rank], quickPace) })
 	}
 	all.Wait()
-	stars[0] = <-root
+	errs[0] = <-hosted
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
 	if t.Failed() {
 		return
 	}
