@@ -17,7 +17,7 @@ parts=(
 	info          # the device, its driver, versions, and what senet says of them
 	conformance   # every op and small networks against the oracle in all precisions, cuDNN where PyTorch has it
 	own-conv      # the same for networks and convolutions without cuDNN
-	zoo           # three steps of each kind of network in all precisions, against the oracle, which takes minutes
+	zoo           # logits and the first loss of each kind of network in all precisions against the oracle, which takes minutes
 	nccl          # PyTorch's NCCL with one rank: sums and gathers, issued and captured; with several GPUs also ranked conformance
 	memcheck      # compute-sanitizer on the kernels: reads and writes out of bounds
 	racecheck     #   shared memory used without a barrier
