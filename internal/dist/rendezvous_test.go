@@ -179,6 +179,26 @@ func TestTCPRankThatEnds(t *testing.T) {
 	}
 }
 
+// TestTCPRankThatEndsAfterGather: what all have told comes before the news of it.
+func TestTCPRankThatEndsAfterGather(t *testing.T) {
+	for range 50 {
+		s := newStar(World{Rank: 2, Size: 3}, quickPace)
+		root := newPeer(nil, nil, 0, "", 3, quickPace)
+		root.frames <- frame{allFrame, []byte("all")}
+		root.end = loss("rank 1 has ended")
+		close(root.left)
+		s.peers = []*peer{root}
+		s.joining = false
+		s.ended(root)
+		if body, err := s.await(root, allFrame); string(body) != "all" || err != nil {
+			t.Fatalf("have %q, %v", body, err)
+		}
+		if _, err := s.await(root, allFrame); !errors.Is(err, ErrLost) {
+			t.Fatalf("have %v, want that rank 1 has ended", err)
+		}
+	}
+}
+
 // TestTCPRankThatLeaves: one that leaves before the others call Gather is named as well.
 func TestTCPRankThatLeaves(t *testing.T) {
 	stars := met(t, 3)

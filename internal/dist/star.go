@@ -137,36 +137,39 @@ func (s *star) gather(mine []byte) ([][]byte, error) {
 		}
 	}
 	all := frame{allFrame, packAll(messages)}
-	var mu sync.Mutex
-	var failed error
-	s.each(func(p *peer) {
-		if err := p.send(all); err != nil {
-			mu.Lock()
-			failed = errors.Join(failed, err)
-			mu.Unlock()
-		}
-	})
-	return messages, failed
+	return messages, s.sendAll(all)
 }
 
-// await is the body of the next frame of p, which must be of that kind.
+// sendAll sends a frame to all peers before fail can tell them that one has ended, which that one may do once it has the frame.
+func (s *star) sendAll(f frame) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	errs := make([]error, len(s.peers))
+	s.each(func(p *peer) { errs[p.rank] = p.send(f) })
+	return errors.Join(errs...)
+}
+
+// await is the body of the next frame of p, which must be of that kind. One that came before the group failed counts.
 func (s *star) await(p *peer, kind byte) ([]byte, error) {
 	var f frame
+	var why error
 	select {
 	case f = <-p.frames:
 	case <-p.left:
-		select {
-		case f = <-p.frames: // it sent that before it left
-		default:
-			if p.end != nil {
-				return nil, p.end
-			}
-			return nil, loss("%s has left the job", p)
+		if why = p.end; why == nil {
+			why = loss("%s has left the job", p)
 		}
 	case <-s.failed:
-		return nil, s.err
+		why = s.err
 	case <-s.closed:
-		return nil, errors.New("the group is closed")
+		why = errors.New("the group is closed")
+	}
+	if why != nil {
+		select {
+		case f = <-p.frames:
+		default:
+			return nil, why
+		}
 	}
 	if f.kind != kind {
 		return nil, fmt.Errorf("%s sends a frame of kind %d: want %d", p, f.kind, kind)
