@@ -159,13 +159,12 @@ func (c *cudnn) choose(p convPattern, limit int64, own func() (time.Duration, er
 	if err != nil {
 		return nil, err
 	}
-	if best == nil && !errors.Is(failed, errWrongResult) {
-		failed = fmt.Errorf("%w %w", errNoEngine, failed)
-	}
-	if best == nil {
+	switch {
+	case best == nil && errors.Is(failed, errWrongResult):
 		return nil, failed
-	}
-	if own == nil {
+	case best == nil:
+		return nil, fmt.Errorf("%w %w", errNoEngine, failed)
+	case own == nil:
 		return best, nil
 	}
 	ours, err := own()

@@ -99,10 +99,15 @@ func (e *executable) receive(data []byte, from address) error {
 
 // refresh brings the copy of weight v, in the type of maps, up to date.
 func (e *executable) refresh(v *graph.Value) error {
+	return e.launch(kernels.Cast(v, e.planner.Precision.Map()))
+}
+
+// launch issues a kernel that is part of no phase, and has neither workspace nor tables.
+func (e *executable) launch(l kernels.Launch) error {
 	b := &binder{e: e}
-	l, err := b.launch(kernels.Cast(v, e.planner.Precision.Map()))
+	bound, err := b.launch(l)
 	if err != nil {
 		return err
 	}
-	return l.f.launch(e.b.compute, l.grid, l.block, l.shared, l.args)
+	return bound.f.launch(e.b.compute, bound.grid, bound.block, bound.shared, bound.args)
 }

@@ -91,16 +91,7 @@ func (t *trial) prepare(n *graph.Node) (err error) {
 }
 
 func (t *trial) fill(of kernels.Type, at uint64, count, seed int) error {
-	return t.launch(kernels.TrialFill(of, at, int64(count), seed))
-}
-
-func (t *trial) launch(l kernels.Launch) error {
-	b := &binder{e: t.alone}
-	bound, err := b.launch(l)
-	if err != nil {
-		return err
-	}
-	return bound.f.launch(t.b.compute, bound.grid, bound.block, bound.shared, bound.args)
+	return t.alone.launch(kernels.TrialFill(of, at, int64(count), seed))
 }
 
 // own is how long our own kernels take.
@@ -164,7 +155,7 @@ var trialTolerance = map[kernels.Type]float64{kernels.F32: 1e-2, kernels.BF16: 3
 func (t *trial) compare(y uint64) error {
 	have := t.c.pattern.output
 	elems := t.c.y.Shape.Elems()
-	if err := t.launch(kernels.TrialDiffer(have, t.alone.planner.Type(t.c.y), uint64(t.most), y, uint64(t.want), int64(elems))); err != nil {
+	if err := t.alone.launch(kernels.TrialDiffer(have, t.alone.planner.Type(t.c.y), uint64(t.most), y, uint64(t.want), int64(elems))); err != nil {
 		return err
 	}
 	words := make([]byte, 8*kernels.TrialBlocks)

@@ -54,9 +54,10 @@ func TestZoo(t *testing.T) {
 	if emu.Running() && !*zoo {
 		t.Skip("the flag -zoo runs it on the emulator")
 	}
-	library := ""
+	openAny := open
 	if emu.Running() {
-		library = buildCuDNN(t)
+		library := buildCuDNN(t)
+		openAny = func(t testing.TB, p kernels.Precision) *Backend { return openOnCuDNN(t, p, library) }
 	}
 	deep := regexp.MustCompile("34|101|152|32_|44|56|110")
 	for _, name := range model.Names() {
@@ -68,10 +69,7 @@ func TestZoo(t *testing.T) {
 			wantLoss, wantLogits := zooRun(t, ref.New(), training, 1), zooRun(t, ref.New(), inference, 1)
 			for _, p := range precisions {
 				t.Run(p.of.String(), func(t *testing.T) {
-					b := open(t, p.of)
-					if emu.Running() {
-						b = openOnCuDNN(t, p.of, library)
-					}
+					b := openAny(t, p.of)
 					// A step goes wherever rounding leads it on so few images: the losses behind it only must be numbers.
 					losses, logits := zooRun(t, b, training, 3), zooRun(t, b, inference, 3)
 					limit := map[kernels.Precision]float64{kernels.Float32: 1e-4, kernels.TF32: 1e-2, kernels.BFloat16: 5e-2, kernels.Float16: 1e-2}[p.of]
