@@ -1,6 +1,6 @@
-// early_squeeze: out (n, k) = mean over pixels of conv(x (n, h, w, c), weight (k, c/groups, r, s)) + bias (k), without the
+// early_squeeze: out (n, k) = mean over pixels of conv(x (n, h, w, c), weight (k, c, r, s)) + bias (k), without the
 // convolution: a sum over pixels commutes with it, so each window position (r, s) needs only the sum of x over the
-// pixels it meets. One read of x, then 2 n k r s c/groups flops. Caller: kernels.go.
+// pixels it meets. One read of x, then 2 n k r s c flops. Caller: kernels.go.
 
 // Columns (or rows) that window position s meets: first, first + stride, ... below last.
 struct Meets {
@@ -56,7 +56,7 @@ static void window_sums(const senet_early_squeeze_args& t, const float* x, int c
 
 void early_squeeze(const senet_early_squeeze_args& t) {
   const int window = t.r * t.s, tiles = (t.c + kChannelBlock - 1) / kChannelBlock;
-  const int64_t per_image = int64_t(t.c) * window, per_group = per_image / t.groups, out_group = t.k / t.groups;
+  const int64_t per_image = int64_t(t.c) * window;
   float* sums = static_cast<float*>(t.scratch);  // (n, c, r, s)
 #pragma omp parallel
   {
@@ -72,14 +72,10 @@ void early_squeeze(const senet_early_squeeze_args& t) {
           window_sums(t, t.x + int64_t(i) * t.h * t.w * t.c, b * kChannelBlock,
                       std::min(kChannelBlock, t.c - b * kChannelBlock), sums + i * per_image);
     }
-    for (int g = 0; g < t.groups; g++)
-      product_nt(t.n, int(out_group), int(per_group), sums + g * per_group, per_image,
-                 t.weight + g * out_group * per_group, per_group, 1.f / (float(t.p) * float(t.q)),
-                 t.out + g * out_group, t.k);
-    if (t.bias) {
+    product_nt(t.n, t.k, int(per_image), sums, per_image, t.weight, per_image, 1.f / (float(t.p) * float(t.q)), t.out,
+               t.k);
 #pragma omp for schedule(static)
-      for (int i = 0; i < t.n; i++)
-        for (int k = 0; k < t.k; k++) t.out[int64_t(i) * t.k + k] += t.bias[k];
-    }
+    for (int i = 0; i < t.n; i++)
+      for (int k = 0; k < t.k; k++) t.out[int64_t(i) * t.k + k] += t.bias[k];
   }
 }

@@ -174,9 +174,9 @@ typedef senet_loss_args senet_binary_cross_entropy_args;
 typedef senet_loss_args senet_binary_cross_entropy_grad_args;
 typedef senet_loss_args senet_accuracy_args;
 
-// out (n, k) = mean over pixels of conv(x (n, h, w, c), weight (k, c/groups, r, s)) + bias (k).
+// out (n, k) = mean over pixels of conv(x (n, h, w, c), weight (k, c, r, s)) + bias (k).
 typedef struct {
-  int n, h, w, c, k, r, s, p, q, stride, pad, groups;
+  int n, h, w, c, k, r, s, p, q, stride, pad;
   const float *x, *weight, *bias;
   float* out;
   void* scratch;  // senet_early_squeeze_scratch bytes

@@ -117,11 +117,11 @@ func BenchmarkKernel(b *testing.B) {
 			{"scale_grad", maps(3), single(graph.ScaleGrad, nil, func(p *graph.Program) (in, out []*graph.Value) {
 				return []*graph.Value{m(p), m(p), vec(p)}, []*graph.Value{m(p), vec(p)}
 			})},
-			{"early_squeeze_1x1", maps(1), single(graph.EarlySqueeze, graph.ConvAttr{Stride: 1, Groups: 1}, func(p *graph.Program) (in, out []*graph.Value) {
-				return []*graph.Value{m(p), operand(p, 64, s.c, 1, 1), nil}, []*graph.Value{operand(p, s.n, 64)}
+			{"early_squeeze_1x1", maps(1), single(graph.EarlySqueeze, graph.EarlySqueezeAttr{Stride: 1}, func(p *graph.Program) (in, out []*graph.Value) {
+				return []*graph.Value{m(p), operand(p, 64, s.c, 1, 1), operand(p, 64)}, []*graph.Value{operand(p, s.n, 64)}
 			})},
-			{"early_squeeze_3x3", maps(1), single(graph.EarlySqueeze, graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1}, func(p *graph.Program) (in, out []*graph.Value) {
-				return []*graph.Value{m(p), operand(p, 64, s.c, 3, 3), nil}, []*graph.Value{operand(p, s.n, 64)}
+			{"early_squeeze_3x3", maps(1), single(graph.EarlySqueeze, graph.EarlySqueezeAttr{Stride: 1, Pad: 1}, func(p *graph.Program) (in, out []*graph.Value) {
+				return []*graph.Value{m(p), operand(p, 64, s.c, 3, 3), operand(p, 64)}, []*graph.Value{operand(p, s.n, 64)}
 			})},
 		} {
 			b.Run(fmt.Sprintf("%s/%dx%dx%dx%d", k.name, s.n, s.hw, s.hw, s.c), func(b *testing.B) { benchmarkProgram(b, k.p, k.bytes) })

@@ -125,14 +125,14 @@ func batchNormGrad(_ *compiler, node *graph.Node) (*op, error) {
 
 func earlySqueeze(_ *compiler, node *graph.Node) (*op, error) {
 	x, w, bias, out := node.In[0], node.In[1], node.In[2], node.Out[0]
-	attr := node.Attr.(graph.ConvAttr)
+	attr := node.Attr.(graph.EarlySqueezeAttr)
 	p := (x.Shape[2]+2*attr.Pad-w.Shape[2])/attr.Stride + 1
 	q := (x.Shape[3]+2*attr.Pad-w.Shape[3])/attr.Stride + 1
-	s := convShape(x.Shape, w.Shape, graph.Shape{x.Shape[0], w.Shape[0], p, q}, attr)
+	s := convShape(x.Shape, w.Shape, graph.Shape{x.Shape[0], w.Shape[0], p, q}, graph.ConvAttr{Stride: attr.Stride, Pad: attr.Pad, Groups: 1})
 	scratch := int64(C.senet_early_squeeze_scratch(s.n, s.h*s.w, s.c, s.r*s.s))
 	return kernel(scratch, func(m *binding) func() {
 		a := &C.senet_early_squeeze_args{
-			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k, r: s.r, s: s.s, p: s.p, q: s.q, stride: s.stride, pad: s.pad, groups: s.groups,
+			n: s.n, h: s.h, w: s.w, c: s.c, k: s.k, r: s.r, s: s.s, p: s.p, q: s.q, stride: s.stride, pad: s.pad,
 			x: m.f32(x), weight: m.f32(w), bias: m.f32(bias), out: m.f32(out), scratch: m.scratch,
 		}
 		return func() { C.senet_early_squeeze(a) }

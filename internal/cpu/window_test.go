@@ -14,21 +14,21 @@ import (
 var windows = []struct {
 	d                   dim
 	kernel, stride, pad int
-	groups, k           int // of the squeeze
+	k                   int // outputs of the squeeze
 	ceil                bool
 }{
-	{dim{2, 3, 7, 5}, 3, 2, 1, 1, 4, false},
-	{dim{1, 17, 8, 9}, 3, 2, 0, 1, 3, true},
-	{dim{3, 64, 6, 6}, 2, 2, 0, 2, 6, false},
-	{dim{1, 5, 3, 4}, 3, 1, 1, 5, 5, false},
-	{dim{2, 33, 1, 1}, 3, 1, 1, 3, 6, false},
-	{dim{2, 8, 2, 3}, 5, 1, 2, 1, 7, false},
-	{dim{1, 16, 28, 30}, 3, 1, 1, 1, 16, false},
-	{dim{2, 40, 15, 14}, 7, 2, 3, 1, 9, true},
-	{dim{2, 32, 9, 9}, 1, 1, 0, 2, 40, false},
-	{dim{2, 6, 9, 9}, 1, 2, 0, 1, 5, false},
-	{dim{1, 4, 5, 6}, 2, 3, 1, 1, 3, false},
-	{dim{3, 48, 30, 20}, 1, 1, 0, 1, 10, false},
+	{dim{2, 3, 7, 5}, 3, 2, 1, 4, false},
+	{dim{1, 17, 8, 9}, 3, 2, 0, 3, true},
+	{dim{3, 64, 6, 6}, 2, 2, 0, 6, false},
+	{dim{1, 5, 3, 4}, 3, 1, 1, 5, false},
+	{dim{2, 33, 1, 1}, 3, 1, 1, 6, false},
+	{dim{2, 8, 2, 3}, 5, 1, 2, 7, false},
+	{dim{1, 16, 28, 30}, 3, 1, 1, 16, false},
+	{dim{2, 40, 15, 14}, 7, 2, 3, 9, true},
+	{dim{2, 32, 9, 9}, 1, 1, 0, 40, false},
+	{dim{2, 6, 9, 9}, 1, 2, 0, 5, false},
+	{dim{1, 4, 5, 6}, 2, 3, 1, 3, false},
+	{dim{3, 48, 30, 20}, 1, 1, 0, 10, false},
 }
 
 func outSize(n, kernel, stride, pad int, ceil bool) int {
@@ -93,18 +93,17 @@ func TestEarlySqueeze(t *testing.T) {
 			t.Run(fmt.Sprint(w), func(t *testing.T) {
 				f, d := newFixture(), w.d
 				p, q := outSize(d.h, w.kernel, w.stride, w.pad, false), outSize(d.w, w.kernel, w.stride, w.pad, false)
-				per := d.c / w.groups
-				x, weight, bias := f.normal(d.elems(), 0.3, 1), f.normal(w.k*per*w.kernel*w.kernel, 0, 1), f.normal(w.k, 0, 1)
+				x, weight, bias := f.normal(d.elems(), 0.3, 1), f.normal(w.k*d.c*w.kernel*w.kernel, 0, 1), f.normal(w.k, 0, 1)
 				want := make([]float64, d.n*w.k)
 				for i := range d.n {
 					for k := range w.k {
 						total := 0.0
-						for j := range per * w.kernel * w.kernel {
-							ch, r, s := k/(w.k/w.groups)*per+j/(w.kernel*w.kernel), j/w.kernel%w.kernel, j%w.kernel
+						for j := range d.c * w.kernel * w.kernel {
+							ch, r, s := j/(w.kernel*w.kernel), j/w.kernel%w.kernel, j%w.kernel
 							for o := range p * q {
 								row, column := o/q*w.stride-w.pad+r, o%q*w.stride-w.pad+s
 								if row >= 0 && row < d.h && column >= 0 && column < d.w {
-									total += weight[k*per*w.kernel*w.kernel+j] * x[((i*d.c+ch)*d.h+row)*d.w+column]
+									total += weight[k*d.c*w.kernel*w.kernel+j] * x[((i*d.c+ch)*d.h+row)*d.w+column]
 								}
 							}
 						}
@@ -112,8 +111,8 @@ func TestEarlySqueeze(t *testing.T) {
 					}
 				}
 				out := f.out(d.n, w.k)
-				in := []*graph.Value{f.value(x, d.shape()...), f.value(weight, w.k, per, w.kernel, w.kernel), f.value(bias, w.k)}
-				f.node(graph.EarlySqueeze, graph.ConvAttr{Stride: w.stride, Pad: w.pad, Groups: w.groups}, in, []*graph.Value{out})
+				in := []*graph.Value{f.value(x, d.shape()...), f.value(weight, w.k, d.c, w.kernel, w.kernel), f.value(bias, w.k)}
+				f.node(graph.EarlySqueeze, graph.EarlySqueezeAttr{Stride: w.stride, Pad: w.pad}, in, []*graph.Value{out})
 				near(t, "squeeze", f.run(t, b)(out), want, 1e-5)
 			})
 		}

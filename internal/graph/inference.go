@@ -139,8 +139,9 @@ func (f *folder) excite(n, conv *Node) {
 		In: []*Value{w, bn.In[1], bn.In[2], bn.In[3], bn.In[4], w1, b1}, Out: []*Value{fw, fb},
 	})
 	h := f.p.activation(n.Name+" hidden", Shape{conv.In[0].Shape[0], hidden})
-	a.Groups = 1
-	f.p.emit(Step, &Node{Op: EarlySqueeze, Name: n.Name, Attr: a, In: []*Value{conv.In[0], fw, fb}, Out: []*Value{h}})
+	f.p.emit(Step, &Node{
+		Op: EarlySqueeze, Name: n.Name, Attr: EarlySqueezeAttr{a.Stride, a.Pad}, In: []*Value{conv.In[0], fw, fb}, Out: []*Value{h},
+	})
 	f.p.emit(Step, &Node{Op: Excitation, Name: n.Name, In: []*Value{h, n.In[TailW2], n.In[TailB2]}, Out: []*Value{n.Out[TailGate]}})
 }
 

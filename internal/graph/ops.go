@@ -75,8 +75,8 @@ const (
 	// layer of an SE block behind that batch norm; out folded w1 (J, C, R, S) = w1 folded w, folded b1 (J) = w1 folded bias + b1:
 	// the layer for early_squeeze to read what the convolution reads. Attr FoldSqueezeAttr.
 	FoldSqueeze Op = "fold_squeeze"
-	// EarlySqueeze: in x (N, C, H, W), w (K, C/groups, R, S), bias (K) optional; out (N, K), the mean over pixels of conv(x, w) + bias,
-	// computed from sums of x over each window position without running the convolution. Attr ConvAttr.
+	// EarlySqueeze: in x (N, C, H, W), w (K, C, R, S), bias (K); out (N, K), the mean over pixels of conv(x, w) + bias,
+	// computed from sums of x over each window position without running the convolution. Attr EarlySqueezeAttr.
 	EarlySqueeze Op = "early_squeeze"
 	// Excitation: in h (N, R), the hidden units before their ReLU, w2 (C, R[, 1, 1]), b2 (C) or nil; out gate (N, C) = sigmoid(w2 relu(h) + b2).
 	Excitation Op = "excitation"
@@ -183,6 +183,9 @@ type FoldSqueezeAttr struct {
 	Eps    float32
 	Groups int
 }
+
+// EarlySqueezeAttr is that of the convolution whose output is squeezed.
+type EarlySqueezeAttr struct{ Stride, Pad int }
 
 // PoolAttr is a square pooling window; Ceil rounds the output size up (Caffe), starting no window in the padding.
 type PoolAttr struct {

@@ -65,7 +65,7 @@ func TestFewImagesReadWeightsFast(t *testing.T) {
 	v := func(dims ...int) *graph.Value { return &graph.Value{Shape: dims} }
 	h := v(1, 128)
 	squeeze := &graph.Node{
-		Op: graph.EarlySqueeze, Attr: graph.ConvAttr{Stride: 1, Groups: 1},
+		Op: graph.EarlySqueeze, Attr: graph.EarlySqueezeAttr{Stride: 1},
 		In: []*graph.Value{v(1, 512, 7, 7), v(128, 512, 1, 1), v(128)}, Out: []*graph.Value{h},
 	}
 	excite := &graph.Node{Op: graph.Excitation, In: []*graph.Value{h, v(2048, 128), nil}, Out: []*graph.Value{v(1, 2048)}}

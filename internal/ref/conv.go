@@ -167,10 +167,10 @@ func foldSqueeze(o operands) {
 
 // earlySqueeze runs the whole convolution and averages it: the definition, not the shortcut.
 func earlySqueeze(o operands) {
-	x, w, a := o.node.In[0].Shape, o.node.In[1].Shape, o.node.Attr.(graph.ConvAttr)
+	x, w, a := o.node.In[0].Shape, o.node.In[1].Shape, o.node.Attr.(graph.EarlySqueezeAttr)
 	p := (x[2]+2*a.Pad-w[2])/a.Stride + 1
 	q := (x[3]+2*a.Pad-w[3])/a.Stride + 1
 	y := make([]float64, x[0]*w[0]*p*q)
-	windowOf(x, w, graph.Shape{x[0], w[0], p, q}, a).convolve(y, o.in[0], o.in[1], o.in[2])
+	windowOf(x, w, graph.Shape{x[0], w[0], p, q}, graph.ConvAttr{Stride: a.Stride, Pad: a.Pad, Groups: 1}).convolve(y, o.in[0], o.in[1], o.in[2])
 	squeeze(o.out[0], y, dims{x[0], w[0], p * q})
 }

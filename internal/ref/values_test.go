@@ -63,7 +63,7 @@ var examples = []struct {
 	},
 	{
 		"early squeeze", graph.EarlySqueeze,
-		graph.ConvAttr{Stride: 1, Pad: 1, Groups: 1},
+		graph.EarlySqueezeAttr{Stride: 1, Pad: 1},
 		[]*operand{f(graph.Shape{1, 1, 2, 3}, 1, 2, 3, 4, 5, 6), f(graph.Shape{1, 1, 3, 3}, 1, 1, 1, 1, 1, 1, 1, 1, 1), f(graph.Shape{1}, 10)},
 		[]*operand{f(graph.Shape{1, 1}, 79.0/3 /* the mean of the first example */)},
 	},
